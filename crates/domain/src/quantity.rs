@@ -1,0 +1,1 @@
+//! The grammar of quantities: `"500m"`, `2`, `"1Gi"`.
