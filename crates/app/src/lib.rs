@@ -1,1 +1,3 @@
-//! x
+//! Stowplan, the program: a server, its agents, and the commands that talk to it.
+
+pub mod api;

@@ -1,2 +1,3 @@
-//! x
+//! The `stowplan` binary.
+
 fn main() {}
