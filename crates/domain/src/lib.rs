@@ -1,7 +1,7 @@
 //! Batch placement and the capacity ledger: pure functions over plain values.
 //!
 //! In reading order: the vocabulary ([`id`] to [`fleet`]), where a batch goes ([`placement`]), and what a store does
-//! ([`ledger`], `model`, checked by `audit`). Nothing here reads a clock, does I/O, or answers differently twice.
+//! ([`ledger`], [`model`], checked by `audit`). Nothing here reads a clock, does I/O, or answers differently twice.
 
 pub mod id;
 pub mod time;
@@ -20,3 +20,4 @@ pub mod quota;
 pub mod placement;
 
 pub mod ledger;
+pub mod model;

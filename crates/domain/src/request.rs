@@ -159,6 +159,18 @@ impl OrderKey {
         let submitted = i64::try_from(submitted.0).unwrap_or(i64::MAX);
         Self { rank: submitted.saturating_sub(i64::from(priority) * step), revision, position }
     }
+
+    /// The greatest key before this one; none before the least.
+    pub fn just_before(self) -> Option<Self> {
+        if let Some(position) = self.position.checked_sub(1) {
+            return Some(Self { position, ..self });
+        }
+        if let Some(revision) = self.revision.0.checked_sub(1) {
+            return Some(Self { revision: Revision(revision), position: u32::MAX, ..self });
+        }
+        let rank = self.rank.checked_sub(1)?;
+        Some(Self { rank, revision: Revision(u64::MAX), position: u32::MAX })
+    }
 }
 
 /// All that eligibility and room read of an ask, written out: requests alike have the same shape and share one lot.

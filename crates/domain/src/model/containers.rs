@@ -1,0 +1,250 @@
+//! The containers' steps: read, listed, stopped, forgotten, exported.
+
+use std::time::Duration;
+
+use super::{
+    CALL_ITEMS_MAX, Change, Filter, FleetChange, FleetName, GONE_ROWS_MAX, Rows, Stepped, UsageRow, step::Step,
+};
+use crate::container::{ContainerRow, End, EndRecord, Output, Phase, Placement, State, StopCause};
+use crate::id::{ContainerId, Mark, Revision};
+use crate::request::Body;
+use crate::time::Timestamp;
+use crate::worker::WorkerRow;
+use std::sync::Arc;
+
+/// One container with all that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its row.
+    pub row: ContainerRow,
+    /// What its worker reads.
+    pub body: Option<Arc<Body>>,
+    /// What its last attempt wrote.
+    pub output: Option<Output>,
+}
+
+/// A page of containers by id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPage {
+    /// The containers.
+    pub rows: Vec<ContainerRow>,
+    /// Where the next page begins, if there is one.
+    pub after: Option<ContainerId>,
+}
+
+/// What became of one stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StopOutcome {
+    /// It had not been handed to a worker: it is stopped.
+    Stopped,
+    /// Its worker is told; it owns its room until the worker says that it is over.
+    Stopping,
+    /// It had ended before, in this phase.
+    Ended(Phase),
+    /// No container has this id.
+    NoSuchContainer,
+}
+
+/// How long ended containers are kept, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// At least this long after their end, unless there are too many.
+    pub within: Duration,
+    /// At most this many.
+    pub ended_max: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { within: Duration::from_hours(1), ended_max: 100_000 }
+    }
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many containers.
+    pub containers: u64,
+    /// Whether there is more to forget.
+    pub more: bool,
+}
+
+/// A page of all that a cell holds, oldest change first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportPage {
+    /// Workers, as they are.
+    pub workers: Vec<WorkerRow>,
+    /// Containers that wait or own room, as they are.
+    pub containers: Vec<ContainerRow>,
+    /// What workspaces use; on the last page only.
+    pub usage: Vec<UsageRow>,
+    /// How far this page goes.
+    pub upto: Mark,
+    /// Whether there is more.
+    pub more: bool,
+}
+
+/// Reads containers; none for an id that is not there.
+pub fn get<R: Rows>(rows: &R, ids: &[ContainerId]) -> Result<Vec<Option<Found>>, R::Error> {
+    let one = |id: &ContainerId| {
+        let Some(row) = rows.container(id)? else { return Ok(None) };
+        Ok(Some(Found { row, body: rows.body(id)?, output: rows.output(id)? }))
+    };
+    ids.iter().take(CALL_ITEMS_MAX).map(one).collect()
+}
+
+/// Lists containers by id, a page at a time: none twice, and none that stays is skipped.
+pub fn list<R: Rows>(
+    rows: &R,
+    filter: &Filter,
+    after: Option<&ContainerId>,
+    limit: usize,
+) -> Result<ContainerPage, R::Error> {
+    let limit = limit.clamp(1, CALL_ITEMS_MAX);
+    let ids = rows.containers(filter, after, limit)?;
+    let after = if ids.len() == limit { ids.last().cloned() } else { None };
+    let mut page = ContainerPage { rows: Vec::with_capacity(ids.len()), after };
+    for id in &ids {
+        match rows.container(id) {
+            Ok(row) => page.rows.extend(row),
+            Err(error) if rows.is_corrupt(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(page)
+}
+
+/// Stops containers. What waits, or was not yet handed over, is stopped at once.
+pub fn stop<R: Rows>(rows: &R, now: Timestamp, ids: &[ContainerId]) -> Stepped<Vec<StopOutcome>, R::Error> {
+    let mut step = Step::begin(rows, now)?;
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for id in ids.iter().take(CALL_ITEMS_MAX) {
+        outcomes.push(match step.container(id)? {
+            None => StopOutcome::NoSuchContainer,
+            Some(row) => stop_one(&mut step, row)?,
+        });
+    }
+    step.finish(outcomes)
+}
+
+fn stop_one<R: Rows>(step: &mut Step<R>, row: ContainerRow) -> Result<StopOutcome, R::Error> {
+    match &row.state {
+        State::Pending(_) | State::Placed(_) => {
+            let worker = row.state.placement().map(|place| place.worker.clone());
+            let last_end = EndRecord { end: End::NeverStarted, attempt: row.attempt, worker, at: step.now() };
+            step.put_container(ContainerRow { state: State::Stopped, last_end: Some(last_end), ..row })?;
+            Ok(StopOutcome::Stopped)
+        }
+        State::Starting(place) | State::Running(place) | State::Stopping(place, StopCause::Drain) => {
+            let place = Placement { order: step.revision(), ..place.clone() };
+            step.put_container(ContainerRow { state: State::Stopping(place, StopCause::Stop), ..row })?;
+            Ok(StopOutcome::Stopping)
+        }
+        State::Stopping(_, StopCause::Stop) => Ok(StopOutcome::Stopping),
+        ended => Ok(StopOutcome::Ended(ended.phase())),
+    }
+}
+
+/// Forgets ended containers beyond what is kept, and removals that no reader needs any more.
+pub fn forget<R: Rows>(rows: &R, now: Timestamp, keep: &Keep, limit: usize) -> Stepped<Forgotten, R::Error> {
+    let mut step = Step::begin(rows, now)?;
+    let limit = limit.clamp(1, CALL_ITEMS_MAX);
+    let ended: u64 = Phase::ALL.iter().filter(|phase| phase.is_ended()).map(|phase| step.cell.count(*phase)).sum();
+    let mut excess = ended.saturating_sub(keep.ended_max);
+    let mut forgotten = Forgotten { containers: 0, more: false };
+    for (at, id) in rows.ended(limit)? {
+        if excess == 0 && at.until(step.now()) <= keep.within {
+            break;
+        }
+        excess = excess.saturating_sub(1);
+        if let Some(row) = step.container(&id)? {
+            step.forget_container(row);
+            forgotten.containers += 1;
+        }
+    }
+    forgotten.more = forgotten.containers == limit as u64;
+    forget_gone(&mut step, limit)?;
+    step.finish(forgotten)
+}
+
+fn forget_gone<R: Rows>(step: &mut Step<R>, limit: usize) -> Result<(), R::Error> {
+    let mut excess = step.cell.gone.saturating_sub(GONE_ROWS_MAX);
+    if excess == 0 {
+        return Ok(());
+    }
+    // Rows changed long ago and removals stand in one order of revisions; a page of it is enough for one step.
+    for (revision, change) in step.rows().changed_fleet(Revision(0), CALL_ITEMS_MAX.max(limit))? {
+        if let FleetChange::Gone(name) = change
+            && excess > 0
+        {
+            excess -= 1;
+            step.cell.gone -= 1;
+            step.cell.gone_floor = revision;
+            step.write(Change::ForgetGone(revision, name));
+        }
+    }
+    Ok(())
+}
+
+/// Reads all that waits or owns room, with the workers that it is on, in pages.
+pub fn export<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Result<ExportPage, R::Error> {
+    let limit = limit.clamp(1, CALL_ITEMS_MAX);
+    let since = since.unwrap_or(Revision(0));
+    let mark = rows.cell()?.mark();
+    let upto = export_upto(rows, since, limit, mark.revision)?;
+    let more = upto < mark.revision;
+    let mut page = ExportPage {
+        workers: Vec::new(),
+        containers: Vec::new(),
+        usage: Vec::new(),
+        upto: Mark { revision: upto, ..mark },
+        more,
+    };
+    let lasting = |revision: Revision| revision <= upto;
+    for (_, id) in read_upto(|size| rows.changed_containers(since, size), limit, lasting)? {
+        page.containers.extend(rows.container(&id)?.filter(|row| !row.state.phase().is_ended()));
+    }
+    for (_, change) in read_upto(|size| rows.changed_fleet(since, size), limit, lasting)? {
+        if let FleetChange::Changed(FleetName::Worker(id)) = change {
+            page.workers.extend(rows.worker(&id)?);
+        }
+    }
+    if !more {
+        for (_, change) in read_upto(|size| rows.changed_fleet(Revision(0), size), limit, lasting)? {
+            if let FleetChange::Changed(FleetName::Usage(workspace)) = change {
+                page.usage.extend(rows.usage(&workspace)?);
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// The revision with which a page of about `limit` rows ends.
+fn export_upto<R: Rows>(rows: &R, since: Revision, limit: usize, last: Revision) -> Result<Revision, R::Error> {
+    let containers = rows.changed_containers(since, limit)?;
+    let fleet = rows.changed_fleet(since, limit)?;
+    let full = |revisions: Vec<Revision>| if revisions.len() == limit { revisions.last().copied() } else { None };
+    let ends = [
+        full(containers.into_iter().map(|(revision, _)| revision).collect()),
+        full(fleet.into_iter().map(|(revision, _)| revision).collect()),
+    ];
+    Ok(ends.into_iter().flatten().min().unwrap_or(last))
+}
+
+/// Reads entries while they are wanted, in ever larger bites.
+fn read_upto<T, E>(
+    read: impl Fn(usize) -> Result<Vec<(Revision, T)>, E>,
+    size: usize,
+    wanted: impl Fn(Revision) -> bool,
+) -> Result<Vec<(Revision, T)>, E> {
+    let mut size = size;
+    loop {
+        let mut entries = read(size)?;
+        let all_wanted = entries.last().is_none_or(|(revision, _)| wanted(*revision));
+        if entries.len() < size || !all_wanted {
+            entries.retain(|(revision, _)| wanted(*revision));
+            return Ok(entries);
+        }
+        size *= 2;
+    }
+}

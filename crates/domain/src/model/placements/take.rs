@@ -1,0 +1,88 @@
+//! The claim: a worker takes its orders.
+
+use crate::container::{ContainerRow, State};
+use crate::id::CallNumber;
+use crate::model::workers::admit;
+use crate::model::{CALL_ITEMS_MAX, Change, Order, OrderMark, Rows, StartOrder, Stepped, step::Step};
+use crate::time::Timestamp;
+use crate::worker::{CallAnswer, Caller, WorkerRow};
+
+/// What a worker is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakeAnswer {
+    /// How the call was taken.
+    pub call: CallAnswer,
+    /// What to do, oldest order first.
+    pub orders: Vec<Order>,
+    /// The last order handed out; `after` of the next call.
+    pub upto: Option<OrderMark>,
+}
+
+/// Hands a worker its orders after a mark, and moves what is handed over from `placed` to `starting`.
+///
+/// A repeat with the same mark hands out the same. No mark hands out all that is held, and every stop order.
+pub fn take<R: Rows>(
+    rows: &R,
+    now: Timestamp,
+    caller: &Caller,
+    after: Option<&OrderMark>,
+    limit: usize,
+) -> Stepped<TakeAnswer, R::Error> {
+    let mut step = Step::begin(rows, now)?;
+    let upto = after.cloned();
+    let worker = match admit_numbered(&mut step, caller)? {
+        Ok(worker) => worker,
+        Err(call) => return Ok((TakeAnswer { call, orders: Vec::new(), upto }, Vec::new())),
+    };
+    let mut answer = TakeAnswer { call: CallAnswer::Ok, orders: Vec::new(), upto };
+    if worker.complete {
+        for mark in rows.owned(&worker.id, after, limit.min(CALL_ITEMS_MAX))? {
+            if let Some(row) = step.container(&mark.container)? {
+                answer.orders.extend(hand_over(&mut step, row)?);
+            }
+            answer.upto = Some(mark);
+        }
+    }
+    step.finish(answer)
+}
+
+/// Admits a call and keeps its number, so that what moves the worker's deadline is seen by the planner.
+pub(super) fn admit_numbered<R: Rows>(
+    step: &mut Step<R>,
+    caller: &Caller,
+) -> Result<Result<WorkerRow, CallAnswer>, R::Error> {
+    let row = step.worker(&caller.worker)?;
+    let call = admit(row.as_ref(), caller, step.cell.history);
+    let (CallAnswer::Ok, Some(row)) = (call, row) else {
+        return Ok(Err(call));
+    };
+    let seen: CallNumber = step.rows().number(&row.id)?;
+    if caller.number > seen {
+        step.write(Change::Number(row.id.clone(), Some(caller.number)));
+    }
+    Ok(Ok(row))
+}
+
+fn hand_over<R: Rows>(step: &mut Step<R>, row: ContainerRow) -> Result<Option<Order>, R::Error> {
+    let Some(placement) = row.placement_id() else {
+        return Ok(None);
+    };
+    match &row.state {
+        State::Stopping(_, cause) => Ok(Some(Order::Stop { placement, cause: *cause })),
+        State::Placed(place) | State::Starting(place) | State::Running(place) => {
+            let order = StartOrder {
+                placement,
+                booking: place.booking.clone(),
+                runtime: row.ask.runtime.clone(),
+                if_silent: row.if_silent,
+                body: step.rows().body(&row.id)?.unwrap_or_default(),
+            };
+            if let State::Placed(place) = &row.state {
+                let (state, taken_at) = (State::Starting(place.clone()), Some(step.now()));
+                step.put_container(ContainerRow { state, taken_at, ..row })?;
+            }
+            Ok(Some(Order::Start(Box::new(order))))
+        }
+        _ => Ok(None),
+    }
+}

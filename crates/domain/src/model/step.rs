@@ -1,0 +1,345 @@
+//! The overlay of one step: reads see what the step has decided, and every consequence of a container's change is
+//! booked in one place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{CellRow, Change, FleetName, Replace, Rows, Stepped, UsageRow};
+use crate::container::{ContainerRow, Placement, State, Waiting};
+use crate::id::{ContainerId, Revision, WorkerId, Workspace};
+use crate::ledger;
+use crate::quota::Usage;
+use crate::request::{Ask, OrderKey};
+use crate::time::Timestamp;
+use crate::wait::{LotKey, LotRow, Why};
+use crate::worker::{Status, WorkerRow};
+
+/// A step at work.
+pub(crate) struct Step<'a, R: Rows> {
+    rows: &'a R,
+    before: CellRow,
+    pub(crate) cell: CellRow,
+    containers: BTreeMap<ContainerId, Replace<ContainerRow>>,
+    workers: BTreeMap<WorkerId, Replace<WorkerRow>>,
+    usage: BTreeMap<Workspace, Replace<UsageRow>>,
+    lots: BTreeMap<LotKey, TouchedLot>,
+    more: Vec<Change>,
+}
+
+/// What a step did to one lot.
+struct TouchedLot {
+    before: Option<LotRow>,
+    joined: BTreeSet<OrderKey>,
+    left: BTreeSet<OrderKey>,
+    ask: Option<Arc<Ask>>,
+    why: Option<Why>,
+}
+
+impl<'a, R: Rows> Step<'a, R> {
+    /// Begins a step at `now`, or at the greatest time that the cell has seen.
+    pub(crate) fn begin(rows: &'a R, now: Timestamp) -> Result<Self, R::Error> {
+        let before = rows.cell()?;
+        let cell = CellRow { revision: before.revision.next(), now: before.now.max(now), ..before.clone() };
+        Ok(Self {
+            rows,
+            before,
+            cell,
+            containers: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            usage: BTreeMap::new(),
+            lots: BTreeMap::new(),
+            more: Vec::new(),
+        })
+    }
+
+    /// The rows as they were before the step: ranges are read from here.
+    pub(crate) fn rows(&self) -> &'a R {
+        self.rows
+    }
+
+    /// The time of this step.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.cell.now
+    }
+
+    /// The revision that this step will make, if it writes.
+    pub(crate) fn revision(&self) -> Revision {
+        self.cell.revision
+    }
+
+    /// The revision before it.
+    pub(crate) fn revision_before(&self) -> Revision {
+        self.before.revision
+    }
+
+    /// A container as the step has left it.
+    pub(crate) fn container(&self, id: &ContainerId) -> Result<Option<ContainerRow>, R::Error> {
+        self.containers.get(id).map_or_else(|| self.rows.container(id), |touched| Ok(touched.after.clone()))
+    }
+
+    /// A worker as the step has left it.
+    pub(crate) fn worker(&self, id: &WorkerId) -> Result<Option<WorkerRow>, R::Error> {
+        self.workers.get(id).map_or_else(|| self.rows.worker(id), |touched| Ok(touched.after.clone()))
+    }
+
+    /// Usage as the step has left it.
+    pub(crate) fn usage(&self, workspace: &Workspace) -> Result<Usage, R::Error> {
+        let row = self.usage.get(workspace).map_or_else(|| self.rows.usage(workspace), |row| Ok(row.after.clone()))?;
+        Ok(row.map_or_else(Usage::default, |row| row.usage))
+    }
+
+    /// Adds a write that nothing else follows from.
+    pub(crate) fn write(&mut self, change: Change) {
+        self.more.push(change);
+    }
+
+    /// Puts a worker's row, but not what it owns: that follows its containers.
+    pub(crate) fn put_worker(&mut self, row: WorkerRow) -> Result<(), R::Error> {
+        let before = if self.workers.contains_key(&row.id) { None } else { self.rows.worker(&row.id)? };
+        let touched = self.workers.entry(row.id.clone()).or_insert(Replace { before, after: None });
+        touched.after = Some(row);
+        Ok(())
+    }
+
+    /// Takes a worker's row away. It must own nothing.
+    pub(crate) fn remove_worker(&mut self, row: &WorkerRow) -> Result<(), R::Error> {
+        assert_eq!(row.used.containers, 0, "worker {} is removed while it owns containers", row.id);
+        self.put_worker(row.clone())?;
+        if let Some(touched) = self.workers.get_mut(&row.id) {
+            touched.after = None;
+        }
+        self.more.push(Change::Number(row.id.clone(), None));
+        self.note_gone(FleetName::Worker(row.id.clone()));
+        Ok(())
+    }
+
+    /// Puts a container, and books all that follows: room and usage, its lot, and the cell's counts.
+    pub(crate) fn put_container(&mut self, row: ContainerRow) -> Result<(), R::Error> {
+        let current = self.container(&row.id)?;
+        self.follow_ownership(current.as_ref(), &row)?;
+        self.follow_lot(current.as_ref().map(|row| &row.state), &row, None)?;
+        self.follow_counts(current.as_ref().map(|row| &row.state), Some(&row.state));
+        self.replace_container(row.id.clone(), current, Some(row));
+        Ok(())
+    }
+
+    /// Parks a pending container in a lot, and says why all in that lot wait.
+    pub(crate) fn park(&mut self, mut row: ContainerRow, lot: LotKey, why: Why) -> Result<(), R::Error> {
+        let current = row.clone();
+        row.state = State::Pending(Waiting::Parked(lot));
+        self.follow_lot(Some(&current.state), &row, Some(why))?;
+        self.follow_counts(Some(&current.state), Some(&row.state));
+        self.replace_container(row.id.clone(), Some(current), Some(row));
+        Ok(())
+    }
+
+    /// Counts a request whose row cannot be decoded into the lot of such.
+    pub(crate) fn park_corrupt(&mut self, key: OrderKey, id: ContainerId, why: Why) -> Result<(), R::Error> {
+        let lot = self.touch_lot(&LotKey::Corrupt)?;
+        lot.joined.insert(key);
+        lot.why = Some(why);
+        self.cell.ready = self.cell.ready.saturating_sub(1);
+        self.more.push(Change::ParkCorrupt(key, id));
+        Ok(())
+    }
+
+    /// Takes an ended container and all its rows away.
+    pub(crate) fn forget_container(&mut self, row: ContainerRow) {
+        assert!(row.state.phase().is_ended(), "container {} is forgotten before its end", row.id);
+        self.follow_counts(Some(&row.state), None);
+        let id = row.id.clone();
+        self.replace_container(id.clone(), Some(row), None);
+        self.more.push(Change::Body(id.clone(), None));
+        self.more.push(Change::Output(id, None));
+    }
+
+    /// Ends the step: what it writes, in an order that a reader of the log can follow.
+    pub(crate) fn finish<T>(mut self, answer: T) -> Stepped<T, R::Error> {
+        let mut changes = self.finish_lots()?;
+        changes.extend(self.finish_rows());
+        changes.append(&mut self.more);
+        let durable = changes.iter().any(|change| !matches!(change, Change::Number(..)));
+        let settled = CellRow { revision: self.before.revision, now: self.before.now, ..self.cell.clone() };
+        if durable || settled != self.before {
+            changes.insert(0, Change::Cell(self.cell));
+        }
+        Ok((answer, changes))
+    }
+
+    fn replace_container(&mut self, id: ContainerId, current: Option<ContainerRow>, after: Option<ContainerRow>) {
+        let touched = self.containers.entry(id).or_insert(Replace { before: current, after: None });
+        touched.after = after;
+    }
+
+    fn follow_ownership(&mut self, current: Option<&ContainerRow>, row: &ContainerRow) -> Result<(), R::Error> {
+        let old = current.and_then(|row| row.state.placement());
+        let new = row.state.placement();
+        if new.is_some_and(|new| new.order == self.cell.revision) {
+            self.cell.ordered = self.cell.revision;
+        }
+        let same_room = |a: &Placement, b: &Placement| a.worker == b.worker && a.booking == b.booking;
+        if let (Some(old), Some(new)) = (old, new)
+            && same_room(old, new)
+        {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            self.cell.woken = self.cell.revision;
+            self.change_worker(&old.worker, |worker| ledger::release(&mut worker.used, &old.booking, &old.worker))?;
+            self.change_usage(row, Usage::minus)?;
+        }
+        if let Some(new) = new {
+            self.change_worker(&new.worker, |worker| ledger::adopt(&mut worker.used, &new.booking))?;
+            self.change_usage(row, Usage::plus)?;
+        }
+        Ok(())
+    }
+
+    fn change_worker(&mut self, id: &WorkerId, change: impl FnOnce(&mut WorkerRow)) -> Result<(), R::Error> {
+        let row = self.worker(id)?;
+        let mut row = row.unwrap_or_else(|| panic!("worker {id} owns containers but has no row"));
+        change(&mut row);
+        self.put_worker(row)
+    }
+
+    fn change_usage(&mut self, row: &ContainerRow, apply: fn(&Usage, &Usage) -> Usage) -> Result<(), R::Error> {
+        let workspace = &row.ask.workspace;
+        let usage = apply(&self.usage(workspace)?, &Usage::of(&row.ask));
+        let before = if self.usage.contains_key(workspace) { None } else { self.rows.usage(workspace)? };
+        let touched = self.usage.entry(workspace.clone()).or_insert(Replace { before, after: None });
+        let changed = self.cell.revision;
+        touched.after = (!usage.is_zero()).then(|| UsageRow { workspace: workspace.clone(), usage, changed });
+        Ok(())
+    }
+
+    fn follow_lot(&mut self, current: Option<&State>, row: &ContainerRow, why: Option<Why>) -> Result<(), R::Error> {
+        let (old, new) = (current.and_then(State::lot), row.state.lot());
+        if old == new {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            let lot = self.touch_lot(old)?;
+            if !lot.joined.remove(&row.key) {
+                lot.left.insert(row.key);
+            }
+        }
+        if let Some(new) = new {
+            let lot = self.touch_lot(new)?;
+            if !lot.left.remove(&row.key) {
+                lot.joined.insert(row.key);
+            }
+            lot.ask.get_or_insert_with(|| Arc::clone(&row.ask));
+            lot.why = why.or(lot.why.take());
+        }
+        Ok(())
+    }
+
+    fn touch_lot(&mut self, key: &LotKey) -> Result<&mut TouchedLot, R::Error> {
+        if !self.lots.contains_key(key) {
+            let before = self.rows.lot(key)?;
+            let ask = before.as_ref().and_then(|lot| lot.ask.clone());
+            let touched = TouchedLot { before, joined: BTreeSet::new(), left: BTreeSet::new(), ask, why: None };
+            self.lots.insert(key.clone(), touched);
+        }
+        Ok(self.lots.get_mut(key).unwrap_or_else(|| unreachable!("the lot was just put there")))
+    }
+
+    fn follow_counts(&mut self, old: Option<&State>, new: Option<&State>) {
+        let ready = |state: Option<&State>| u64::from(matches!(state, Some(State::Pending(Waiting::Ready))));
+        if let Some(old) = old {
+            self.cell.phases[old.phase() as usize] -= 1;
+        }
+        if let Some(new) = new {
+            self.cell.phases[new.phase() as usize] += 1;
+        }
+        self.cell.ready = self.cell.ready + ready(new) - ready(old);
+        if ready(new) > ready(old) {
+            self.cell.woken = self.cell.revision;
+        }
+    }
+
+    fn finish_lots(&mut self) -> Result<Vec<Change>, R::Error> {
+        let mut changes = Vec::new();
+        for (key, touched) in std::mem::take(&mut self.lots) {
+            let after = self.lot_after(&key, &touched)?;
+            if after.is_none() && touched.before.is_none() {
+                continue;
+            }
+            if after.is_none() {
+                self.note_gone(FleetName::Lot(key));
+            }
+            changes.push(Change::Lot(Box::new(Replace { before: touched.before, after })));
+        }
+        Ok(changes)
+    }
+
+    fn lot_after(&self, key: &LotKey, touched: &TouchedLot) -> Result<Option<LotRow>, R::Error> {
+        let before = touched.before.as_ref();
+        let count = before.map_or(0, |lot| lot.count) + touched.joined.len() as u64 - touched.left.len() as u64;
+        let stayed = before.map(|lot| lot.first).filter(|first| !touched.left.contains(first));
+        let stayed = match stayed {
+            None if before.is_some() => self
+                .rows
+                .parked(key, None, touched.left.len() + 1)?
+                .into_iter()
+                .map(|(key, _)| key)
+                .find(|key| !touched.left.contains(key)),
+            stayed => stayed,
+        };
+        let first = stayed.into_iter().chain(touched.joined.first().copied()).min();
+        let why = touched.why.clone().or_else(|| before.map(|lot| lot.why.clone())).unwrap_or(Why::NoWorkers);
+        Ok(first.filter(|_| count > 0).map(|first| LotRow {
+            key: key.clone(),
+            ask: touched.ask.clone(),
+            count,
+            first,
+            why,
+            changed: self.cell.revision,
+        }))
+    }
+
+    fn finish_rows(&mut self) -> Vec<Change> {
+        let revision = self.cell.revision;
+        let mut changes = Vec::new();
+        for mut touched in std::mem::take(&mut self.containers).into_values() {
+            if touched.before == touched.after {
+                continue;
+            }
+            if let Some(row) = &mut touched.after {
+                row.changed = revision;
+            }
+            changes.push(Change::Container(Box::new(touched)));
+        }
+        for mut touched in std::mem::take(&mut self.workers).into_values() {
+            if touched.before == touched.after {
+                continue;
+            }
+            let opens = |row: &&WorkerRow| row.status() == Status::Available;
+            let was_open = touched.before.as_ref().filter(opens).map(|row| (row.incarnation, &row.spec));
+            let is_open = touched.after.as_ref().filter(opens).map(|row| (row.incarnation, &row.spec));
+            if is_open.is_some() && is_open != was_open {
+                self.cell.woken = revision;
+            }
+            if let Some(row) = &mut touched.after {
+                row.changed = revision;
+            }
+            changes.push(Change::Worker(Box::new(touched)));
+        }
+        for (workspace, touched) in std::mem::take(&mut self.usage) {
+            let amount = |row: &Option<UsageRow>| row.as_ref().map(|row| row.usage);
+            if amount(&touched.before) == amount(&touched.after) {
+                continue;
+            }
+            if touched.after.is_none() {
+                self.note_gone(FleetName::Usage(workspace));
+            }
+            changes.push(Change::Usage(touched));
+        }
+        changes
+    }
+
+    fn note_gone(&mut self, name: FleetName) {
+        self.cell.gone += 1;
+        self.more.push(Change::Gone(self.cell.revision, name));
+    }
+}

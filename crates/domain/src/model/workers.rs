@@ -1,0 +1,74 @@
+//! The workers' steps: they register with all they hold, prove life, are closed, removed, and looked at.
+
+mod look;
+mod register;
+mod status;
+
+use super::{Change, Rows, Stepped, step::Step};
+use crate::id::{Boot, CallNumber, History, Incarnation, WorkerId};
+use crate::time::Timestamp;
+use crate::worker::{CallAnswer, Caller, Life, WorkerRow};
+
+pub use look::{Look, LookPage, look};
+pub use register::{RegisterOutcome, Registration, register};
+pub(crate) use status::give_back_placed;
+pub use status::{RemoveHow, RemoveOutcome, StatusChange, StatusOutcome, remove, set_status};
+
+/// The last numbers of all workers that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beats {
+    /// The opening of the store that counted them: numbers of another boot say nothing.
+    pub boot: Boot,
+    /// The history that they belong to.
+    pub history: History,
+    /// Each worker's incarnation and its greatest number.
+    pub numbers: Vec<(WorkerId, Incarnation, CallNumber)>,
+}
+
+/// Answers each worker's number, so that the planner can tell who is silent on its own clock.
+pub fn beats<R: Rows>(rows: &R) -> Result<Beats, R::Error> {
+    const PAGE: usize = 1_000;
+    let mut beats = Beats { boot: rows.boot(), history: rows.cell()?.history, numbers: Vec::new() };
+    let mut after = None;
+    loop {
+        let page = rows.workers(after.as_ref(), PAGE)?;
+        for id in &page {
+            if let Some(row) = rows.worker(id)?
+                && row.life == Life::Up
+            {
+                beats.numbers.push((id.clone(), row.incarnation, rows.number(id)?));
+            }
+        }
+        if page.len() < PAGE {
+            return Ok(beats);
+        }
+        after = page.last().cloned();
+    }
+}
+
+/// Keeps the greatest number of each caller that is admitted.
+pub fn heartbeat<R: Rows>(rows: &R, callers: &[Caller]) -> Stepped<Vec<CallAnswer>, R::Error> {
+    let step = Step::begin(rows, Timestamp(0))?;
+    let mut answers = Vec::with_capacity(callers.len());
+    let mut changes = Vec::new();
+    for caller in callers {
+        let row = step.worker(&caller.worker)?;
+        let answer = admit(row.as_ref(), caller, step.cell.history);
+        if answer == CallAnswer::Ok && caller.number > rows.number(&caller.worker)? {
+            changes.push(Change::Number(caller.worker.clone(), Some(caller.number)));
+        }
+        answers.push(answer);
+    }
+    Ok((answers, changes))
+}
+
+/// Whether a call is accepted. Only an accepted call moves a deadline.
+pub(crate) fn admit(row: Option<&WorkerRow>, caller: &Caller, history: History) -> CallAnswer {
+    match row {
+        None => CallAnswer::Removed,
+        Some(row) if caller.incarnation < row.incarnation => CallAnswer::Refused,
+        Some(row) if caller.history != history || row.registered_in != Some(history) => CallAnswer::Register,
+        Some(row) if caller.incarnation > row.incarnation || row.life == Life::Lost => CallAnswer::Register,
+        Some(_) => CallAnswer::Ok,
+    }
+}

@@ -1,0 +1,153 @@
+//! What operators say of workers: open, cordoned, draining, removed.
+
+use std::time::Duration;
+
+use crate::container::{ContainerRow, State};
+use crate::id::{Incarnation, WorkerId};
+use crate::model::placements::give_back_all;
+use crate::model::{CALL_ITEMS_MAX, READY, Rows, Stepped, step::Step};
+use crate::time::Timestamp;
+use crate::worker::{Closed, Life, WorkerRow};
+
+/// Whether a worker is to take new work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusChange {
+    /// It is; this also ends a drain that has not come due.
+    Open,
+    /// It is not; what runs goes on.
+    Cordoned,
+    /// It is not; what runs may finish within this long.
+    Draining {
+        /// How long.
+        within: Duration,
+    },
+}
+
+/// What became of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatusOutcome {
+    /// Done.
+    Done,
+    /// It was so before.
+    Already,
+    /// No worker has this name.
+    NoSuchWorker,
+}
+
+/// How a worker is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveHow {
+    /// Only if it owns nothing.
+    IfEmpty,
+    /// Because an operator, or its provider, says that this run of it is gone for good.
+    Lost {
+        /// The incarnation that the caller read.
+        incarnation: Incarnation,
+    },
+}
+
+/// What became of one removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RemoveOutcome {
+    /// Gone.
+    Done,
+    /// There was none.
+    NoSuchWorker,
+    /// It owns this many containers.
+    Owns(u32),
+    /// Another run of it has registered since.
+    Registered,
+    /// So many went back so far; there are more. Say it again.
+    More(u32),
+}
+
+/// Opens, cordons or drains workers.
+pub fn set_status<R: Rows>(
+    rows: &R,
+    now: Timestamp,
+    items: &[(WorkerId, StatusChange)],
+) -> Stepped<Vec<StatusOutcome>, R::Error> {
+    let mut step = Step::begin(rows, now)?;
+    let mut outcomes = Vec::with_capacity(items.len());
+    for (id, change) in items.iter().take(CALL_ITEMS_MAX) {
+        let Some(row) = step.worker(id)? else {
+            outcomes.push(StatusOutcome::NoSuchWorker);
+            continue;
+        };
+        let closed = closed_after(row.closed, *change);
+        if closed == row.closed {
+            outcomes.push(StatusOutcome::Already);
+            continue;
+        }
+        step.put_worker(WorkerRow { closed, ..row })?;
+        if matches!(closed, Closed::Draining { .. }) {
+            give_back_placed(&mut step, id)?;
+        }
+        outcomes.push(StatusOutcome::Done);
+    }
+    step.finish(outcomes)
+}
+
+/// A drain that has come due stays due, however often it is asked for again.
+fn closed_after(closed: Closed, change: StatusChange) -> Closed {
+    match (closed, change) {
+        (_, StatusChange::Open) => Closed::No,
+        (_, StatusChange::Cordoned) => Closed::Cordoned,
+        (Closed::Draining { due: true, .. }, StatusChange::Draining { .. }) => closed,
+        (_, StatusChange::Draining { within }) => Closed::Draining { within, due: false },
+    }
+}
+
+/// Puts back in line what a worker owns but was not yet told of.
+pub(crate) fn give_back_placed<R: Rows>(step: &mut Step<R>, worker: &WorkerId) -> Result<(), R::Error> {
+    for mark in step.rows().owned(worker, None, CALL_ITEMS_MAX)? {
+        if let Some(row) = step.container(&mark.container)?
+            && matches!(&row.state, State::Placed(place) if place.worker == *worker)
+        {
+            step.put_container(ContainerRow { state: READY, ..row })?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes workers; of those that are gone for good, at most `limit` containers each go back at once.
+pub fn remove<R: Rows>(
+    rows: &R,
+    now: Timestamp,
+    items: &[(WorkerId, RemoveHow)],
+    limit: usize,
+) -> Stepped<Vec<RemoveOutcome>, R::Error> {
+    let mut step = Step::begin(rows, now)?;
+    let mut outcomes = Vec::with_capacity(items.len());
+    for (id, how) in items.iter().take(CALL_ITEMS_MAX) {
+        outcomes.push(remove_one(&mut step, id, *how, limit)?);
+    }
+    step.finish(outcomes)
+}
+
+fn remove_one<R: Rows>(
+    step: &mut Step<R>,
+    id: &WorkerId,
+    how: RemoveHow,
+    limit: usize,
+) -> Result<RemoveOutcome, R::Error> {
+    let Some(row) = step.worker(id)? else {
+        return Ok(RemoveOutcome::NoSuchWorker);
+    };
+    match how {
+        RemoveHow::IfEmpty if row.used.containers > 0 => return Ok(RemoveOutcome::Owns(row.used.containers)),
+        RemoveHow::IfEmpty => {}
+        RemoveHow::Lost { incarnation } if incarnation != row.incarnation => return Ok(RemoveOutcome::Registered),
+        RemoveHow::Lost { .. } => {
+            step.put_worker(WorkerRow { life: Life::Lost, ..row })?;
+            let moved = give_back_all(step, id, limit, true)?;
+            if let Some(moved) = moved.more() {
+                return Ok(RemoveOutcome::More(moved));
+            }
+        }
+    }
+    if let Some(row) = step.worker(id)? {
+        step.remove_worker(&row)?;
+    }
+    Ok(RemoveOutcome::Done)
+}
