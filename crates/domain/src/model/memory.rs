@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use crate::time::Timestamp;
 use crate::wait::{LotKey, LotRow};
 use crate::worker::WorkerRow;
 
-/// One cell's rows in memory.
+/// One cell's rows in memory. Reading them cannot fail; `E` is whatever its callers call a failed read.
 #[derive(Debug, Clone)]
-pub struct MemoryRows {
+pub struct MemoryRows<E = Infallible> {
+    error: PhantomData<fn() -> E>,
     boot: Boot,
     cell: CellRow,
     containers: BTreeMap<ContainerId, ContainerRow>,
@@ -70,10 +72,11 @@ impl<K: Ord + Clone, V: Ord + Clone> Index<K, V> {
     }
 }
 
-impl MemoryRows {
+impl<E> MemoryRows<E> {
     /// An empty cell.
     pub fn new(cell: CellRow, boot: Boot) -> Self {
         Self {
+            error: PhantomData,
             boot,
             cell,
             containers: BTreeMap::new(),
@@ -224,76 +227,66 @@ fn set<K: Ord, T>(table: &mut BTreeMap<K, T>, key: K, value: Option<T>) {
     }
 }
 
-impl Rows for MemoryRows {
-    type Error = Infallible;
+impl<E> Rows for MemoryRows<E> {
+    type Error = E;
 
-    fn is_corrupt(&self, error: &Infallible) -> bool {
-        match *error {}
+    fn is_corrupt(&self, _error: &E) -> bool {
+        false
     }
 
     fn boot(&self) -> Boot {
         self.boot
     }
 
-    fn cell(&self) -> Result<CellRow, Infallible> {
+    fn cell(&self) -> Result<CellRow, E> {
         Ok(self.cell.clone())
     }
 
-    fn container(&self, id: &ContainerId) -> Result<Option<ContainerRow>, Infallible> {
+    fn container(&self, id: &ContainerId) -> Result<Option<ContainerRow>, E> {
         Ok(self.containers.get(id).cloned())
     }
 
-    fn body(&self, id: &ContainerId) -> Result<Option<Arc<Body>>, Infallible> {
+    fn body(&self, id: &ContainerId) -> Result<Option<Arc<Body>>, E> {
         Ok(self.bodies.get(id).cloned())
     }
 
-    fn output(&self, id: &ContainerId) -> Result<Option<Output>, Infallible> {
+    fn output(&self, id: &ContainerId) -> Result<Option<Output>, E> {
         Ok(self.outputs.get(id).cloned())
     }
 
-    fn worker(&self, id: &WorkerId) -> Result<Option<WorkerRow>, Infallible> {
+    fn worker(&self, id: &WorkerId) -> Result<Option<WorkerRow>, E> {
         Ok(self.workers.get(id).cloned())
     }
 
-    fn lot(&self, key: &LotKey) -> Result<Option<LotRow>, Infallible> {
+    fn lot(&self, key: &LotKey) -> Result<Option<LotRow>, E> {
         Ok(self.lots.get(key).cloned())
     }
 
-    fn usage(&self, workspace: &Workspace) -> Result<Option<UsageRow>, Infallible> {
+    fn usage(&self, workspace: &Workspace) -> Result<Option<UsageRow>, E> {
         Ok(self.usage.get(workspace).cloned())
     }
 
-    fn number(&self, worker: &WorkerId) -> Result<CallNumber, Infallible> {
+    fn number(&self, worker: &WorkerId) -> Result<CallNumber, E> {
         Ok(self.numbers.get(worker).copied().unwrap_or_default())
     }
 
-    fn ready(&self, after: Option<OrderKey>, limit: usize) -> Result<Vec<(OrderKey, ContainerId)>, Infallible> {
+    fn ready(&self, after: Option<OrderKey>, limit: usize) -> Result<Vec<(OrderKey, ContainerId)>, E> {
         let from = after.map_or(Unbounded, Excluded);
         Ok(self.ready.range((from, Unbounded)).take(limit).map(|(key, id)| (*key, id.clone())).collect())
     }
 
-    fn parked(
-        &self,
-        lot: &LotKey,
-        after: Option<OrderKey>,
-        limit: usize,
-    ) -> Result<Vec<(OrderKey, ContainerId)>, Infallible> {
+    fn parked(&self, lot: &LotKey, after: Option<OrderKey>, limit: usize) -> Result<Vec<(OrderKey, ContainerId)>, E> {
         let lowest = OrderKey { rank: i64::MIN, ..OrderKey::default() };
         let from = after.map_or(Included((lot.clone(), lowest)), |key| Excluded((lot.clone(), key)));
         let rows = self.parked.range((from, Unbounded)).take_while(|((of, _), _)| of == lot);
         Ok(rows.take(limit).map(|((_, key), id)| (*key, id.clone())).collect())
     }
 
-    fn owned(&self, worker: &WorkerId, after: Option<&OrderMark>, limit: usize) -> Result<Vec<OrderMark>, Infallible> {
+    fn owned(&self, worker: &WorkerId, after: Option<&OrderMark>, limit: usize) -> Result<Vec<OrderMark>, E> {
         Ok(self.owned.under(worker, after).take(limit).cloned().collect())
     }
 
-    fn containers(
-        &self,
-        filter: &Filter,
-        after: Option<&ContainerId>,
-        limit: usize,
-    ) -> Result<Vec<ContainerId>, Infallible> {
+    fn containers(&self, filter: &Filter, after: Option<&ContainerId>, limit: usize) -> Result<Vec<ContainerId>, E> {
         let from = after.map_or(Unbounded, Excluded);
         Ok(match filter {
             Filter::All => self
@@ -312,20 +305,20 @@ impl Rows for MemoryRows {
         })
     }
 
-    fn workers(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, Infallible> {
+    fn workers(&self, after: Option<&WorkerId>, limit: usize) -> Result<Vec<WorkerId>, E> {
         let from = after.map_or(Unbounded, Excluded);
         Ok(self.workers.range::<WorkerId, _>((from, Unbounded)).take(limit).map(|(id, _)| id.clone()).collect())
     }
 
-    fn ended(&self, limit: usize) -> Result<Vec<(Timestamp, ContainerId)>, Infallible> {
+    fn ended(&self, limit: usize) -> Result<Vec<(Timestamp, ContainerId)>, E> {
         Ok(self.ended.iter().take(limit).cloned().collect())
     }
 
-    fn changed_fleet(&self, after: Revision, limit: usize) -> Result<Vec<(Revision, FleetChange)>, Infallible> {
+    fn changed_fleet(&self, after: Revision, limit: usize) -> Result<Vec<(Revision, FleetChange)>, E> {
         Ok(self.fleet_changes.after(&after, limit))
     }
 
-    fn changed_containers(&self, after: Revision, limit: usize) -> Result<Vec<(Revision, ContainerId)>, Infallible> {
+    fn changed_containers(&self, after: Revision, limit: usize) -> Result<Vec<(Revision, ContainerId)>, E> {
         Ok(self.container_changes.after(&after, limit))
     }
 }

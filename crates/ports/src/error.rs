@@ -1,0 +1,45 @@
+//! Failures, by what the caller does next.
+
+/// What a failed read or write was caused by.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// The answer of a port.
+pub type PortResult<T> = Result<T, PortError>;
+
+/// Why a port did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// Whether the step was made is unknown: repeat it with the same ids.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Source),
+    /// Another planner has taken over: step down.
+    #[error("another planner has taken over this cell")]
+    StaleTerm,
+    /// The store has started a new history: what was read from it before may be gone.
+    #[error("the store has lost writes and started a new history")]
+    Rewound,
+    /// A row cannot be decoded: park it, tell someone.
+    #[error("{what} cannot be decoded")]
+    Corrupt {
+        /// Which row.
+        what: String,
+        /// Why not.
+        #[source]
+        source: Source,
+    },
+    /// The store cannot do this at all: refuse to start.
+    #[error("the store does not support {0}")]
+    Unsupported(String),
+}
+
+impl PortError {
+    /// The store is away, because of `source`.
+    pub fn unavailable(source: impl Into<Source>) -> Self {
+        Self::Unavailable(source.into())
+    }
+
+    /// The row `what` cannot be decoded, because of `source`.
+    pub fn corrupt(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Corrupt { what: what.into(), source: source.into() }
+    }
+}
