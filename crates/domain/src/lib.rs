@@ -18,5 +18,6 @@ pub mod fleet;
 pub mod quota;
 
 pub mod placement;
+mod strategy;
 
 pub mod ledger;

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "the form in which expect-test writes what it updates")]
+
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
