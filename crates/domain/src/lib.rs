@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod quota;
 
 pub mod placement;
+mod strategy;
 
 pub mod ledger;
 pub mod model;

@@ -1,14 +1,42 @@
 //! Where a batch goes: START HERE.
 //!
-//! [`plan`] is the one planner: live scheduling, explain and `stowplan plan` all call it.
+//! [`plan`] is the one planner: live scheduling, [`explain`] and `stowplan plan` all end in `Draft::place`. A request
+//! is asked three things in turn, and waits at the first that holds it:
+//!
+//! 1. **quota**: may its workspace use that much more? (`Draft::check_quota`)
+//! 2. **room**: of the workers that may serve it and have room (`placement/eligibility.rs`), which one is preferred
+//!    (`placement/preference.rs`, `strategy.rs`)? If there is none, the first rule that each worker fails is the
+//!    reason (`placement/reason.rs`, in words `placement/sentence.rs`).
+//! 3. **line**: is anybody ahead of it in its own lot? (`placement/line.rs`)
+//!
+//! What is placed is booked at once, on an overlay over the fleet (`placement/overlay.rs`), so that the next request
+//! meets what is left. Everything is a function of its arguments: no clock, no chance, no order of a hash.
 
+pub(crate) mod devices;
+pub(crate) mod eligibility;
+mod line;
+mod overlay;
+mod preference;
+mod reason;
+mod sentence;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::eligibility::Need;
+use self::line::Lines;
+use self::overlay::Overlay;
+use self::preference::Preference;
+use self::reason::Tally;
 use crate::fleet::{Fleet, Policy};
 use crate::id::{Attempt, ContainerId, Incarnation, WorkerId};
 use crate::request::{Ask, OrderKey};
 use crate::resources::Booking;
-use crate::wait::{LotKey, Why};
+use crate::strategy::Yardstick;
+use crate::wait::{LotKey, Rule, RuleCounts, Why};
+use crate::worker::Worker;
+
+pub use self::sentence::sentence;
 
 /// One request of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +74,142 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether more workers would help: no worker has room, and some worker could have.
+    pub fn is_demand(&self) -> bool {
+        matches!(self, Self::Wait { why: Why::NoWorkers | Why::NoFit { never: None, .. }, .. })
+    }
+}
+
+/// Where one request stands as of now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The workers on which it fits, by id.
+    pub fits: Vec<WorkerId>,
+    /// All other workers, each under the first rule that it fails.
+    pub rules: RuleCounts,
+    /// What a plan of this request alone says. It may fit and wait: for its quota, or for those ahead in its lot.
+    pub verdict: Verdict,
+}
+
 /// Plans a whole batch against one look at the fleet: one verdict per candidate, in the batch's order.
 ///
 /// Candidates are placed in the order of their keys, whatever the order in which they are given.
 pub fn plan(fleet: &Fleet, batch: &[Candidate], policy: &Policy) -> Vec<Verdict> {
-    let _ = (fleet, policy);
-    batch
-        .iter()
-        .map(|candidate| Verdict::Wait { lot: LotKey::Shape(candidate.ask.shape()), why: Why::NoWorkers })
-        .collect()
+    let mut line: Vec<usize> = (0..batch.len()).collect();
+    line.sort_by_key(|&position| batch[position].key);
+    let mut draft = Draft::new(fleet, batch, policy);
+    let verdicts: BTreeMap<usize, Verdict> =
+        line.into_iter().map(|position| (position, draft.decide(&batch[position]))).collect();
+    verdicts.into_values().collect()
+}
+
+/// Says where `candidate` stands: every worker once, and what [`plan`] would make of it in its place in line.
+pub fn explain(fleet: &Fleet, candidate: &Candidate, policy: &Policy) -> Explanation {
+    let need = Need::of(&candidate.ask, policy);
+    let mut fits = Vec::new();
+    let mut tally = Tally::default();
+    for worker in fleet.workers() {
+        match need.check(worker, &worker.used) {
+            Ok(()) => fits.push(worker.id.clone()),
+            Err(rule) => tally.count(rule),
+        }
+    }
+    // A plan places what it reads from a lot, for it reads from the front. Here nobody read those ahead: the candidate
+    // stands in line like one that is ready, and is counted as one of its lot.
+    let in_line = Candidate { lot: None, ..candidate.clone() };
+    let verdict = Draft::new(fleet, std::slice::from_ref(candidate), policy).decide(&in_line);
+    Explanation { fits, rules: tally.counts(), verdict }
+}
+
+/// What `ask` would own on this one worker, or the first rule that it fails: eligibility and room without preference.
+pub fn place_on(worker: &Worker, ask: &Ask, policy: &Policy) -> Result<Booking, Rule> {
+    let need = Need::of(ask, policy);
+    need.check(worker, &worker.used)?;
+    need.booking(&worker.spec.total, &worker.used).ok_or(Rule::GpuRoom)
+}
+
+/// A plan as it grows.
+struct Draft<'a> {
+    policy: &'a Policy,
+    overlay: Overlay<'a>,
+    lines: Lines<'a>,
+    yardstick: Yardstick,
+    /// Lots of which one request found no room. Room only shrinks within a plan, so those alike need not look again;
+    /// they share the first one's reason.
+    no_room: BTreeMap<LotKey, Why>,
+}
+
+/// Where a request waits, and why.
+struct Wait {
+    lot: LotKey,
+    why: Why,
+}
+
+impl<'a> Draft<'a> {
+    fn new(fleet: &'a Fleet, batch: &'a [Candidate], policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            overlay: Overlay::over(fleet),
+            lines: Lines::of(&fleet.lots, batch),
+            yardstick: Yardstick::of(fleet.workers().iter().map(|worker| &worker.spec.total)),
+            no_room: BTreeMap::new(),
+        }
+    }
+
+    fn decide(&mut self, candidate: &Candidate) -> Verdict {
+        self.place(candidate).unwrap_or_else(|Wait { lot, why }| {
+            self.lines.join(&lot);
+            Verdict::Wait { lot, why }
+        })
+    }
+
+    /// Quota, room, line: the first of them that holds the request is where it waits.
+    fn place(&mut self, candidate: &Candidate) -> Result<Verdict, Wait> {
+        let lot = LotKey::Shape(candidate.ask.shape());
+        let need = Need::of(&candidate.ask, self.policy);
+        self.check_quota(candidate, &lot)?;
+        let worker = self.find_room(&need, &lot)?;
+        self.lines.check(candidate, &lot)?;
+        Ok(self.overlay.place(worker, &need))
+    }
+
+    /// What can never fit its quota waits with those alike, for only a new limit helps it. All others wait in their
+    /// workspace's lot, where nobody is overtaken by one that asks for less.
+    fn check_quota(&self, candidate: &Candidate, shape: &LotKey) -> Result<(), Wait> {
+        let (ask, workspace) = (&candidate.ask, &candidate.ask.workspace);
+        let Some(quotas) = &self.policy.quotas else {
+            return Ok(());
+        };
+        let lot = LotKey::Quota(workspace.clone());
+        match self.overlay.usage(workspace).obstacle(ask, quotas.limits(workspace)) {
+            Some(over) if over.can_never_fit() => Err(Wait { lot: shape.clone(), why: Why::Quota(over) }),
+            Some(over) => Err(Wait { lot, why: Why::Quota(over) }),
+            None => self.lines.check(candidate, &lot),
+        }
+    }
+
+    /// The preferred one of all workers that have room, by its place in the fleet.
+    fn find_room(&mut self, need: &Need<'_>, lot: &LotKey) -> Result<usize, Wait> {
+        if let Some(why) = self.no_room.get(lot) {
+            return Err(Wait { lot: lot.clone(), why: why.clone() });
+        }
+        let mut best: Option<Preference> = None;
+        let mut tally = Tally::default();
+        for (index, worker) in self.overlay.fleet().workers().iter().enumerate() {
+            let used = self.overlay.used(index);
+            match need.check(worker, used) {
+                Ok(()) => {
+                    let preference = Preference::of(need, worker, used, index, &self.yardstick, self.policy.strategy);
+                    best = Some(best.map_or(preference, |best| best.min(preference)));
+                }
+                Err(rule) => tally.count(rule),
+            }
+        }
+        best.map(|preference| preference.worker).ok_or_else(|| {
+            let why = reason::no_fit(need, self.overlay.fleet(), &tally);
+            self.no_room.insert(lot.clone(), why.clone());
+            Wait { lot: lot.clone(), why }
+        })
+    }
 }

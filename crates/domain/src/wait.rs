@@ -155,8 +155,8 @@ pub struct Largest {
     pub fails: Rule,
 }
 
-/// Whose size [`Largest`] names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whose size [`Largest`] names. Workers come before pools.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LargestOwner {
     /// A worker of the fleet.
     Worker(WorkerId),

@@ -1,0 +1,124 @@
+//! Who may serve a request, and who has room for it: the rules of [`Rule`], asked in its order.
+
+use super::devices;
+use crate::fleet::{CpuOnGpuWorkers, Policy};
+use crate::id::PoolName;
+use crate::request::{Ask, GpuAsk, GpuWish};
+use crate::resources::{Booking, Capacity, Used};
+use crate::wait::Rule;
+use crate::worker::{Status, Worker, WorkerSpec};
+
+/// What a request needs under a policy, worked out once.
+pub(crate) struct Need<'a> {
+    pub(crate) ask: &'a Ask,
+    /// What it books: what it asks, and the policy's overhead.
+    pub(crate) memory_mib: u64,
+    /// Pools that may serve it without the kind of GPU that it wishes, the first choice first.
+    failover: Vec<&'a PoolName>,
+    cpu_on_gpu_workers: CpuOnGpuWorkers,
+}
+
+impl<'a> Need<'a> {
+    pub(crate) fn of(ask: &'a Ask, policy: &'a Policy) -> Self {
+        Self {
+            ask,
+            memory_mib: with_overhead(ask.memory_mib, policy.memory_overhead_percent),
+            failover: failover(ask, policy),
+            cpu_on_gpu_workers: policy.cpu_on_gpu_workers,
+        }
+    }
+
+    /// The first rule that this worker fails, if it fails one. `used` is what is owned on it by now.
+    pub(crate) fn check(&self, worker: &Worker, used: &Used) -> Result<(), Rule> {
+        self.check_spec(&worker.spec)?;
+        ensure(worker.status == Status::Available, Rule::Status)?;
+        self.check_room(&worker.spec.total, used)
+    }
+
+    /// Whether a worker like this could ever hold it: empty, and whatever its status.
+    pub(crate) fn check_empty(&self, spec: &WorkerSpec) -> Result<(), Rule> {
+        self.check_spec(spec)?;
+        self.check_room(&spec.total, &Used::default())
+    }
+
+    /// What a worker is.
+    pub(crate) fn check_spec(&self, spec: &WorkerSpec) -> Result<(), Rule> {
+        let ask = self.ask;
+        ensure(ask.machine.is_none() || ask.machine == spec.machine, Rule::Machine)?;
+        ensure(spec.workspace.as_ref().is_none_or(|only| *only == ask.workspace), Rule::Workspace)?;
+        ensure(ask.machine.is_some() || self.may_use_pool_of(spec), Rule::Pool)?;
+        ensure(self.may_use_gpus_of(spec), Rule::GpuType)?;
+        ensure(ask.runtime.as_ref().is_none_or(|runtime| spec.runtimes.contains(runtime)), Rule::Runtime)?;
+        ensure(ask.preemptible || !spec.preemptible, Rule::Preemptible)?;
+        ensure(ask.labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value)), Rule::Labels)
+    }
+
+    /// What is left of a worker.
+    ///
+    /// One that is over-committed, in whatever resource, fails the rule of that resource: what is used and at least 1
+    /// more is above the total of cpu or memory, and GPUs are asked last.
+    pub(crate) fn check_room(&self, total: &Capacity, used: &Used) -> Result<(), Rule> {
+        let within = |used: u64, more: u64, total: u64| used.checked_add(more).is_some_and(|sum| sum <= total);
+        ensure(within(used.cpu_milli, self.ask.cpu_milli, total.cpu_milli), Rule::Cpu)?;
+        ensure(within(used.memory_mib, self.memory_mib, total.memory_mib), Rule::Memory)?;
+        let has_devices = |gpu: &GpuAsk| devices::have_room(total, used, gpu.count, gpu.milli);
+        ensure(!total.is_exceeded_by(used) && self.ask.gpu.as_ref().is_none_or(has_devices), Rule::GpuRoom)
+    }
+
+    /// What it would own on a worker of size `total`, if its devices can be chosen.
+    pub(crate) fn booking(&self, total: &Capacity, used: &Used) -> Option<Booking> {
+        let (gpu_devices, gpu_milli) = match &self.ask.gpu {
+            Some(gpu) => (devices::choose(total, used, gpu.count, gpu.milli)?, gpu.milli),
+            None => (Vec::new(), 0),
+        };
+        Some(Booking { cpu_milli: self.ask.cpu_milli, memory_mib: self.memory_mib, gpu_devices, gpu_milli })
+    }
+
+    /// Where this worker's kind of GPU stands among those wished for; none if it stands in only by failover.
+    pub(crate) fn wish_position(&self, spec: &WorkerSpec) -> Option<usize> {
+        match self.ask.gpu.as_ref().map(|gpu| &gpu.types) {
+            Some(GpuWish::OneOf(types)) => types.iter().position(|kind| Some(kind) == spec.gpu_type()),
+            Some(GpuWish::Any) | None => Some(0),
+        }
+    }
+
+    /// Where this worker's pool stands among those that stand in for the wished GPUs.
+    pub(crate) fn failover_position(&self, spec: &WorkerSpec) -> Option<usize> {
+        self.failover.iter().position(|pool| **pool == spec.pool)
+    }
+
+    fn may_use_pool_of(&self, spec: &WorkerSpec) -> bool {
+        match &self.ask.pool {
+            Some(pool) => *pool == spec.pool,
+            None => !spec.requires_pool_selector || self.failover_position(spec).is_some(),
+        }
+    }
+
+    fn may_use_gpus_of(&self, spec: &WorkerSpec) -> bool {
+        let has_gpus = spec.total.gpu_count > 0;
+        if self.ask.gpu.is_none() {
+            return !has_gpus || self.cpu_on_gpu_workers == CpuOnGpuWorkers::Allowed;
+        }
+        has_gpus && (self.wish_position(spec).is_some() || self.failover_position(spec).is_some())
+    }
+}
+
+fn ensure(passes: bool, rule: Rule) -> Result<(), Rule> {
+    if passes { Ok(()) } else { Err(rule) }
+}
+
+/// The pools of each wished type, in the order of the wishes. A request that names its pool never fails over.
+fn failover<'a>(ask: &Ask, policy: &'a Policy) -> Vec<&'a PoolName> {
+    match (&ask.pool, ask.gpu.as_ref().map(|gpu| &gpu.types)) {
+        (None, Some(GpuWish::OneOf(types))) => {
+            types.iter().filter_map(|kind| policy.failover.get(kind)).flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Rounded up: what is booked is never less than what will be used.
+fn with_overhead(memory_mib: u64, percent: u32) -> u64 {
+    let booked = (u128::from(memory_mib) * (100 + u128::from(percent))).div_ceil(100);
+    u64::try_from(booked).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,69 @@
+//! Which of several workers that are liked equally: one file a strategy.
+
+pub(crate) mod affinity;
+mod best_fit;
+mod spread;
+
+use crate::fleet::Strategy;
+use crate::resources::{Capacity, GPU_WHOLE_MILLI, Used};
+
+/// What is left of a worker, its GPUs together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub(crate) cpu_milli: u64,
+    pub(crate) memory_mib: u64,
+    pub(crate) gpu_milli: u64,
+}
+
+impl Left {
+    pub(crate) fn of(total: &Capacity, used: &Used) -> Self {
+        let device = |index| u64::from(GPU_WHOLE_MILLI.saturating_sub(used.gpu_milli_at(index)));
+        Self {
+            cpu_milli: total.cpu_milli.saturating_sub(used.cpu_milli),
+            memory_mib: total.memory_mib.saturating_sub(used.memory_mib),
+            gpu_milli: (0..total.gpu_count).map(device).sum(),
+        }
+    }
+}
+
+/// The fleet's largest total of each resource: what makes a cpu and a GPU comparable.
+///
+/// It is taken over all workers, whatever their status, so that a cordon does not change how the others compare.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Yardstick {
+    largest: Left,
+}
+
+impl Yardstick {
+    pub(crate) fn of<'a>(totals: impl IntoIterator<Item = &'a Capacity>) -> Self {
+        let mut largest = Left::default();
+        for total in totals {
+            let empty = Left::of(total, &Used::default());
+            largest.cpu_milli = largest.cpu_milli.max(empty.cpu_milli);
+            largest.memory_mib = largest.memory_mib.max(empty.memory_mib);
+            largest.gpu_milli = largest.gpu_milli.max(empty.gpu_milli);
+        }
+        Self { largest }
+    }
+
+    /// The sum over all resources, each in millionths of the largest total. CPU-only requests count GPUs too: else
+    /// they would settle beside free ones and use up the cpu that these need.
+    pub(crate) fn measure(&self, amount: Left) -> u64 {
+        let millionths = |part: u64, whole: u64| match whole {
+            0 => 0,
+            _ => u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole)).unwrap_or(u64::MAX),
+        };
+        let cpu = millionths(amount.cpu_milli, self.largest.cpu_milli);
+        let memory = millionths(amount.memory_mib, self.largest.memory_mib);
+        let gpu = millionths(amount.gpu_milli, self.largest.gpu_milli);
+        cpu.saturating_add(memory).saturating_add(gpu)
+    }
+}
+
+/// What `strategy` thinks of a worker with `left` left after the placement; the smallest is chosen.
+pub(crate) fn cost(strategy: Strategy, left: Left, yardstick: &Yardstick) -> u64 {
+    match strategy {
+        Strategy::BestFit => best_fit::cost(left, yardstick),
+        Strategy::Spread => spread::cost(left, yardstick),
+    }
+}

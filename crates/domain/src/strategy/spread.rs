@@ -1,0 +1,7 @@
+//! The worker that is left with the most: neighbours disturb each other least, and a lost worker takes little with it.
+
+use super::{Left, Yardstick};
+
+pub(super) fn cost(left: Left, yardstick: &Yardstick) -> u64 {
+    u64::MAX - yardstick.measure(left)
+}

@@ -1,0 +1,10 @@
+//! Tables of small fleets and what becomes of the requests that meet them: one for every rule and preference.
+#![expect(clippy::needless_raw_string_hashes, reason = "the form in which expect-test writes what it updates")]
+
+mod amounts;
+mod eligibility;
+mod explain;
+mod lots;
+mod preference;
+mod quotas;
+mod scenario;
