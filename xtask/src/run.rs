@@ -1,0 +1,151 @@
+//! `cargo xtask run`: a server and its agents on this machine, each a process of its own, until Ctrl-C.
+
+mod fleet;
+mod folder;
+mod http;
+mod interrupt;
+mod leftover;
+mod port;
+mod process;
+mod restarts;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use crate::burst::Burst;
+use crate::cargo::{cargo, root, succeed, target_directory};
+use crate::say::{answer, say};
+
+pub(crate) use fleet::{Fleet, Wait};
+use folder::Folder;
+pub(crate) use interrupt::Interrupts;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The folder of everything that this run keeps [default: .stowplan; with --burst .stowplan-burst, emptied first]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The port to listen on [default: 7070 or the next free one]
+    #[arg(long)]
+    port: Option<u16>,
+    /// How many agents to start
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=200))]
+    agents: u16,
+    /// Build with optimisation, which takes longer
+    #[arg(long)]
+    release: bool,
+    /// Where the server keeps its rows
+    #[arg(long, value_enum)]
+    store: Option<Store>,
+    /// Measure a burst of N containers on a fleet of its own, then stop
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) burst: Option<u32>,
+    /// Start this program instead of building `stowplan`
+    #[arg(long, value_name = "FILE", hide = true)]
+    program: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Store {
+    Embedded,
+    Memory,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let folder = Folder::open(&options.folder())?;
+    let Some(_lock) = folder.lock()? else {
+        say_where_it_runs(&folder);
+        return Ok(ExitCode::SUCCESS);
+    };
+    leftover::wait(&folder)?;
+    folder.forget_address()?;
+    if options.burst.is_some() {
+        folder.empty()?;
+    }
+    folder.install(&options.build()?)?;
+    let burst = options.burst.map(Burst::build).transpose()?;
+    let interrupts = Interrupts::listen()?;
+    let mut fleet = Fleet::new(
+        folder,
+        port::choose(options.port, options.first_port())?,
+        options.store_name(),
+    );
+    let outcome = fleet
+        .start(options.agents, &interrupts)
+        .and_then(|wait| match (wait, burst) {
+            (Wait::Interrupted, _) => Ok(ExitCode::SUCCESS),
+            (_, Some(burst)) => burst.measure(&mut fleet, &interrupts),
+            (_, None) => stand_until_interrupted(&mut fleet, &interrupts),
+        });
+    fleet.stop(&interrupts);
+    outcome
+}
+
+/// A second run finds what it wanted already there, so it is no failure.
+fn say_where_it_runs(folder: &Folder) {
+    let shown = folder.shown();
+    match folder.address() {
+        Some(address) => answer(&format!("already running in {shown}: {address}")),
+        None => answer(&format!(
+            "already starting in {shown}; its address will be in {shown}/address"
+        )),
+    }
+}
+
+fn stand_until_interrupted(fleet: &mut Fleet, interrupts: &Interrupts) -> Result<ExitCode> {
+    answer(&fleet.greeting());
+    fleet.wait_for(interrupts, None, |_| false)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Options {
+    fn folder(&self) -> PathBuf {
+        match (&self.data, self.burst) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(_)) => root().join(".stowplan-burst"),
+            (None, None) => root().join(".stowplan"),
+        }
+    }
+
+    /// A burst keeps out of the way of the server that a developer has open.
+    fn first_port(&self) -> u16 {
+        if self.burst.is_some() { 7170 } else { 7070 }
+    }
+
+    fn store_name(&self) -> Option<&'static str> {
+        self.store.map(|store| match store {
+            Store::Embedded => "embedded",
+            Store::Memory => "memory",
+        })
+    }
+
+    /// Builds `stowplan`, cargo's progress in sight, and returns where it is.
+    fn build(&self) -> Result<PathBuf> {
+        if let Some(program) = &self.program {
+            return Ok(program.clone());
+        }
+        let release = self.release || self.burst.is_some();
+        say(if release {
+            "building stowplan, optimised"
+        } else {
+            "building stowplan"
+        });
+        let mut command = cargo(&["build", "--package", "app", "--bin", "stowplan"]);
+        command.args(release.then_some("--release"));
+        succeed(&mut command).context("failed to build stowplan")?;
+        Ok(target_directory()?
+            .join(if release { "release" } else { "debug" })
+            .join("stowplan"))
+    }
+}
+
+/// A path as the user would type it here: relative where that is shorter.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}

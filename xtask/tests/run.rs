@@ -1,0 +1,283 @@
+//! `cargo xtask run` against a stand-in for `stowplan`: what it starts, what it restarts, and how it ends.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A run in a folder; its talk goes to files, so that nothing blocks on a full pipe.
+struct Run {
+    child: Child,
+    folder: PathBuf,
+    out: PathBuf,
+}
+
+impl Run {
+    fn start(scratch: &TempDir) -> Self {
+        Self::start_in(scratch, "out", &["--port", &free_port()])
+    }
+
+    fn start_in(scratch: &TempDir, out: &str, options: &[&str]) -> Self {
+        let folder = scratch.path().join("data");
+        let out = scratch.path().join(out);
+        let talk = File::create(&out).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args([
+            "run",
+            "--agents",
+            "3",
+            "--program",
+            env!("CARGO_BIN_EXE_fake-stowplan"),
+            "--data",
+        ]);
+        command
+            .arg(&folder)
+            .args(options)
+            .env_remove("STOWPLAN_TOKEN")
+            .stdin(Stdio::null());
+        let child = command
+            .stdout(talk.try_clone().unwrap())
+            .stderr(talk)
+            .spawn()
+            .unwrap();
+        Self { child, folder, out }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.out).unwrap()
+    }
+
+    fn wait_to_say(&self, text: &str) {
+        until(
+            &format!("it says {text:?}"),
+            || self.said().contains(text),
+            || self.said(),
+        );
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(format!("logs/{name}.log"))).unwrap_or_default()
+    }
+
+    fn pid(&self, name: &str) -> Pid {
+        let text = fs::read_to_string(self.folder.join("pids").join(name)).unwrap();
+        Pid::from_raw(text.trim().parse().unwrap()).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(
+            Pid::from_raw(self.child.id().cast_signed()).unwrap(),
+            signal,
+        )
+        .unwrap();
+    }
+
+    fn wait_to_end(&mut self) -> ExitStatus {
+        let mut status = None;
+        let (child, out) = (&mut self.child, &self.out);
+        let ended = || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        };
+        until("it ends", ended, || fs::read_to_string(out).unwrap());
+        status.unwrap()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool, said: impl FnOnce() -> String) {
+    let begun = Instant::now();
+    while !done() {
+        if begun.elapsed() > PATIENCE {
+            panic!("waited in vain until {what}; it said:\n{}", said());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// A process that ended and that nobody has waited for has an entry in /proc, but no arguments.
+fn is_alive(pid: Pid) -> bool {
+    let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+    fs::read(path).is_ok_and(|arguments| !arguments.is_empty())
+}
+
+/// Tells the stand-in whose data folder that is what to do.
+fn tell(scratch: &TempDir, data: &str, word: &str) {
+    let data = scratch.path().join("data").join(data);
+    fs::create_dir_all(&data).unwrap();
+    File::create(data.join(word)).unwrap();
+}
+
+#[test]
+fn it_starts_a_fleet_and_drains_it_when_told_to_end() {
+    let scratch = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut run = Run::start_in(&scratch, "out", &["--port", &port, "--store", "memory"]);
+    run.wait_to_say("3 of 3 workers are ready");
+    run.wait_to_say("run -- echo hello");
+    let address = fs::read_to_string(run.folder.join("address")).unwrap();
+    assert_eq!(address, format!("http://127.0.0.1:{port}\n"));
+    assert!(
+        run.log("server")
+            .contains("--keepalive 5s --grace 2s --store memory --drain-on-stdin-eof")
+    );
+    assert!(
+        run.log("worker-03")
+            .contains("--cpu 10 --memory 20Gi --drain-on-stdin-eof")
+    );
+
+    run.signal(Signal::TERM);
+    assert_eq!(run.wait_to_end().code(), Some(0), "{}", run.said());
+    for name in ["server", "worker-01", "worker-02", "worker-03"] {
+        assert!(run.log(name).contains("drained"), "{name}");
+    }
+    assert!(!run.folder.join("address").exists());
+    assert_eq!(fs::read_dir(run.folder.join("pids")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_second_run_says_where_the_first_listens() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = Run::start(&scratch);
+    run.wait_to_say("workers are ready");
+    let mut second = Run::start_in(&scratch, "second", &[]);
+    assert_eq!(second.wait_to_end().code(), Some(0));
+    let address = fs::read_to_string(run.folder.join("address")).unwrap();
+    assert!(
+        second.said().contains("already running in"),
+        "{}",
+        second.said()
+    );
+    assert!(second.said().contains(&address), "{}", second.said());
+}
+
+#[test]
+fn a_killed_server_comes_back_and_a_killed_agent_does_not() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = Run::start(&scratch);
+    run.wait_to_say("workers are ready");
+    let server = run.pid("server");
+    kill_process(server, Signal::KILL).unwrap();
+    run.wait_to_say("starting it again");
+    until(
+        "the server is another",
+        || fs::exists(run.folder.join("pids/server")).unwrap() && run.pid("server") != server,
+        || run.said(),
+    );
+    kill_process(run.pid("worker-02"), Signal::KILL).unwrap();
+    run.wait_to_say("worker-02 ended (signal: 9 (SIGKILL)) and stays away; next: ");
+    assert!(!run.folder.join("pids/worker-02").exists());
+    let next = run
+        .said()
+        .lines()
+        .find(|line| line.contains("stays away"))
+        .unwrap()
+        .to_owned();
+    assert!(
+        next.contains("agent --id worker-02 --server http://127.0.0.1:"),
+        "{next}"
+    );
+    assert!(
+        !next.contains("--drain-on-stdin-eof"),
+        "whoever pastes it has a terminal: {next}"
+    );
+}
+
+#[test]
+fn a_server_that_keeps_dying_is_given_up_with_the_end_of_its_log() {
+    let scratch = tempfile::tempdir().unwrap();
+    tell(&scratch, "server", "die");
+    let mut run = Run::start(&scratch);
+    assert_eq!(run.wait_to_end().code(), Some(1));
+    assert_eq!(
+        run.said().matches("starting it again").count(),
+        4,
+        "{}",
+        run.said()
+    );
+    assert!(
+        run.said()
+            .contains("the server keeps dying (exit status: 3)"),
+        "{}",
+        run.said()
+    );
+    assert!(run.said().contains("told to die"), "{}", run.said());
+    assert!(!run.folder.join("address").exists());
+}
+
+#[test]
+fn processes_end_with_a_killed_run_and_the_next_run_waits_for_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    tell(&scratch, "server", "slow");
+    let mut run = Run::start(&scratch);
+    run.wait_to_say("workers are ready");
+    let pids: Vec<Pid> = ["server", "worker-01"].map(|name| run.pid(name)).into();
+    run.child.kill().unwrap();
+    run.wait_to_end();
+    let next = Run::start_in(&scratch, "next", &["--port", &free_port()]);
+    next.wait_to_say("3 of 3 workers are ready");
+    assert!(
+        next.said().contains("of the last run to end: server"),
+        "{}",
+        next.said()
+    );
+    assert!(!pids.iter().any(|pid| is_alive(*pid)), "{}", next.said());
+}
+
+#[test]
+fn a_second_interrupt_kills_who_does_not_end() {
+    let scratch = tempfile::tempdir().unwrap();
+    tell(&scratch, "agents/worker-02", "stubborn");
+    let mut run = Run::start(&scratch);
+    run.wait_to_say("3 of 3 workers are ready");
+    run.signal(Signal::INT);
+    run.wait_to_say("stopping 3 agents");
+    until(
+        "the agent was asked",
+        || run.log("worker-02").contains("drained"),
+        || run.said(),
+    );
+    run.signal(Signal::INT);
+    assert_eq!(run.wait_to_end().code(), Some(0));
+    assert!(
+        run.said()
+            .contains("killing worker-02, which has not ended"),
+        "{}",
+        run.said()
+    );
+    assert!(run.log("server").contains("drained"));
+}
+
+#[test]
+fn a_taken_port_is_refused_with_one_that_is_free() {
+    let scratch = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut run = Run::start_in(&scratch, "out", &["--port", &port]);
+    assert_eq!(run.wait_to_end().code(), Some(1));
+    assert!(
+        run.said().contains(&format!(
+            "port {port} is taken\nnext: cargo xtask run --port "
+        )),
+        "{}",
+        run.said()
+    );
+}
