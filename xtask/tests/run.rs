@@ -1,5 +1,10 @@
 //! `cargo xtask run` against a stand-in for `stowplan`: what it starts, what it restarts, and how it ends.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test are as free as the test"
+)]
+
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -101,9 +106,11 @@ impl Drop for Run {
 fn until(what: &str, mut done: impl FnMut() -> bool, said: impl FnOnce() -> String) {
     let begun = Instant::now();
     while !done() {
-        if begun.elapsed() > PATIENCE {
-            panic!("waited in vain until {what}; it said:\n{}", said());
-        }
+        assert!(
+            begun.elapsed() <= PATIENCE,
+            "waited in vain until {what}; it said:\n{}",
+            said()
+        );
         thread::sleep(Duration::from_millis(20));
     }
 }
