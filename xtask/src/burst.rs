@@ -27,22 +27,10 @@ impl Burst {
         if !fleet.all_ready() {
             bail!("a burst wants the whole fleet\n{}", fleet.greeting());
         }
-        say(&format!(
-            "measuring a burst of {} containers",
-            self.containers
-        ));
+        say(&format!("measuring a burst of {} containers", self.containers));
         let mut command = bench();
-        command.args([
-            "--",
-            "--server",
-            &fleet.address(),
-            "--containers",
-            &self.containers.to_string(),
-        ]);
-        let mut child = command
-            .process_group(0)
-            .spawn()
-            .context("failed to start the measuring program")?;
+        command.args(["--", "--server", &fleet.address(), "--containers", &self.containers.to_string()]);
+        let mut child = command.process_group(0).spawn().context("failed to start the measuring program")?;
         let mut status = None;
         let waited = fleet.wait_for(interrupts, None, |_| {
             status = child.try_wait().ok().flatten();
@@ -52,9 +40,7 @@ impl Burst {
             kill(&mut child);
             return waited.map(|_| ExitCode::FAILURE);
         }
-        let code = status
-            .and_then(|status| status.code())
-            .and_then(|code| u8::try_from(code).ok());
+        let code = status.and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }

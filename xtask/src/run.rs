@@ -67,18 +67,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     folder.install(&options.build()?)?;
     let burst = options.burst.map(Burst::build).transpose()?;
     let interrupts = Interrupts::listen()?;
-    let mut fleet = Fleet::new(
-        folder,
-        port::choose(options.port, options.first_port())?,
-        options.store_name(),
-    );
-    let outcome = fleet
-        .start(options.agents, &interrupts)
-        .and_then(|wait| match (wait, burst) {
-            (Wait::Interrupted, _) => Ok(ExitCode::SUCCESS),
-            (_, Some(burst)) => burst.measure(&mut fleet, &interrupts),
-            (_, None) => stand_until_interrupted(&mut fleet, &interrupts),
-        });
+    let mut fleet = Fleet::new(folder, port::choose(options.port, options.first_port())?, options.store_name());
+    let outcome = fleet.start(options.agents, &interrupts).and_then(|wait| match (wait, burst) {
+        (Wait::Interrupted, _) => Ok(ExitCode::SUCCESS),
+        (_, Some(burst)) => burst.measure(&mut fleet, &interrupts),
+        (_, None) => stand_until_interrupted(&mut fleet, &interrupts),
+    });
     fleet.stop(&interrupts);
     outcome
 }
@@ -88,9 +82,7 @@ fn say_where_it_runs(folder: &Folder) {
     let shown = folder.shown();
     match folder.address() {
         Some(address) => answer(&format!("already running in {shown}: {address}")),
-        None => answer(&format!(
-            "already starting in {shown}; its address will be in {shown}/address"
-        )),
+        None => answer(&format!("already starting in {shown}; its address will be in {shown}/address")),
     }
 }
 
@@ -127,25 +119,16 @@ impl Options {
             return Ok(program.clone());
         }
         let release = self.release || self.burst.is_some();
-        say(if release {
-            "building stowplan, optimised"
-        } else {
-            "building stowplan"
-        });
+        say(if release { "building stowplan, optimised" } else { "building stowplan" });
         let mut command = cargo(&["build", "--package", "app", "--bin", "stowplan"]);
         command.args(release.then_some("--release"));
         succeed(&mut command).context("failed to build stowplan")?;
-        Ok(target_directory()?
-            .join(if release { "release" } else { "debug" })
-            .join("stowplan"))
+        Ok(target_directory()?.join(if release { "release" } else { "debug" }).join("stowplan"))
     }
 }
 
 /// A path as the user would type it here: relative where that is shorter.
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(here)
-        .unwrap_or(path)
-        .display()
-        .to_string()
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
 }

@@ -29,12 +29,7 @@ struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            what,
-            mend,
-        } = self;
+        let Self { file, line, what, mend } = self;
         write!(f, "{file}:{line}: {what}: {mend}")
     }
 }
@@ -54,26 +49,14 @@ pub(crate) fn tidy() -> Result<()> {
         answer(&finding.to_string());
     }
     if !findings.is_empty() {
-        bail!(
-            "tidy: {} findings in {} files",
-            findings.len(),
-            sources.len()
-        );
+        bail!("tidy: {} findings in {} files", findings.len(), sources.len());
     }
-    say(&format!(
-        "tidy: {} files are tidy, {clauses} contract clauses have their test",
-        sources.len()
-    ));
+    say(&format!("tidy: {} files are tidy, {clauses} contract clauses have their test", sources.len()));
     Ok(())
 }
 
 impl Source {
     fn finding(&self, line: usize, what: impl Into<String>, mend: impl Into<String>) -> Finding {
-        Finding {
-            file: self.path.clone(),
-            line,
-            what: what.into(),
-            mend: mend.into(),
-        }
+        Finding { file: self.path.clone(), line, what: what.into(), mend: mend.into() }
     }
 }

@@ -42,12 +42,7 @@ const TOOLS: &[Tool] = &[
         get: Get::Apt("util-linux"),
         needed_by: &[Need::Test, Need::Verify],
     },
-    Tool {
-        name: "git",
-        check: &["git", "--version"],
-        get: Get::Apt("git"),
-        needed_by: &[Need::Verify],
-    },
+    Tool { name: "git", check: &["git", "--version"], get: Get::Apt("git"), needed_by: &[Need::Verify] },
     Tool {
         name: "rustfmt",
         check: &["cargo", "fmt", "--version"],
@@ -70,10 +65,7 @@ const TOOLS: &[Tool] = &[
 
 /// Makes sure that every tool which `need` wants is there: installs it where it may, else says how.
 pub(crate) fn ensure(need: Need) -> Result<()> {
-    let missing: Vec<&Tool> = TOOLS
-        .iter()
-        .filter(|tool| tool.needed_by.contains(&need) && !tool.is_here())
-        .collect();
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| tool.needed_by.contains(&need) && !tool.is_here()).collect();
     let packages: Vec<&str> = missing.iter().filter_map(|tool| tool.package()).collect();
     if !packages.is_empty() {
         install_packages(&packages)?;
@@ -81,11 +73,7 @@ pub(crate) fn ensure(need: Need) -> Result<()> {
     for tool in missing {
         tool.install_with_cargo()?;
         if !tool.is_here() {
-            bail!(
-                "{} was installed and still does not run\nnext: {}",
-                tool.name,
-                tool.check.join(" ")
-            );
+            bail!("{} was installed and still does not run\nnext: {}", tool.name, tool.check.join(" "));
         }
     }
     Ok(())
@@ -95,9 +83,7 @@ pub(crate) fn ensure(need: Need) -> Result<()> {
 fn install_packages(packages: &[&str]) -> Result<()> {
     let shown = packages.join(" ");
     if !rustix::process::geteuid().is_root() || !runs(&["apt-get", "--version"]) {
-        bail!(
-            "missing on this machine: {shown}\nnext: sudo apt-get update && sudo apt-get install -y {shown}"
-        );
+        bail!("missing on this machine: {shown}\nnext: sudo apt-get update && sudo apt-get install -y {shown}");
     }
     say(&format!("missing on this machine, installed now: {shown}"));
     succeed(&mut apt_get(&["update"]))?;
@@ -106,9 +92,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
 
 fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
 
@@ -128,16 +112,8 @@ impl Tool {
     fn install_with_cargo(&self) -> Result<()> {
         match self.get {
             Get::Apt(_) => Ok(()),
-            Get::Cargo(name, version) => succeed(&mut cargo(&[
-                "install",
-                name,
-                "--locked",
-                "--version",
-                version,
-            ])),
-            Get::Rustup(component) => {
-                succeed(Command::new("rustup").args(["component", "add", component]))
-            }
+            Get::Cargo(name, version) => succeed(&mut cargo(&["install", name, "--locked", "--version", version])),
+            Get::Rustup(component) => succeed(Command::new("rustup").args(["component", "add", component])),
         }
     }
 }
@@ -147,11 +123,7 @@ fn runs(command: &[&str]) -> bool {
     let Some((program, arguments)) = command.split_first() else {
         return false;
     };
-    let mut command = if *program == "cargo" {
-        cargo(&[])
-    } else {
-        Command::new(program)
-    };
+    let mut command = if *program == "cargo" { cargo(&[]) } else { Command::new(program) };
     command
         .args(arguments)
         .stdin(Stdio::null())

@@ -25,41 +25,13 @@ struct Step {
 
 /// Cheap before dear, so that most failures show in the first seconds.
 const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        run: |_| fmt(),
-        next: "cargo xtask fix",
-    },
-    Step {
-        name: "clippy",
-        run: |_| clippy(),
-        next: "cargo xtask fix, then mend by hand what is left",
-    },
-    Step {
-        name: "docs",
-        run: |_| docs(),
-        next: "cargo doc --no-deps --workspace",
-    },
-    Step {
-        name: "deny",
-        run: deny,
-        next: "cargo deny check bans licenses sources",
-    },
-    Step {
-        name: "tidy",
-        run: |_| tidy::tidy(),
-        next: "mend each line above, then cargo xtask tidy",
-    },
-    Step {
-        name: "bare ports",
-        run: |_| bare_ports(),
-        next: "cargo check -p ports --no-default-features",
-    },
-    Step {
-        name: "test",
-        run: |_| test::test(),
-        next: "cargo test -p CRATE NAME",
-    },
+    Step { name: "fmt", run: |_| fmt(), next: "cargo xtask fix" },
+    Step { name: "clippy", run: |_| clippy(), next: "cargo xtask fix, then mend by hand what is left" },
+    Step { name: "docs", run: |_| docs(), next: "cargo doc --no-deps --workspace" },
+    Step { name: "deny", run: deny, next: "cargo deny check bans licenses sources" },
+    Step { name: "tidy", run: |_| tidy::tidy(), next: "mend each line above, then cargo xtask tidy" },
+    Step { name: "bare ports", run: |_| bare_ports(), next: "cargo check -p ports --no-default-features" },
+    Step { name: "test", run: |_| test::test(), next: "cargo test -p CRATE NAME" },
 ];
 
 pub(crate) fn verify(options: &Options) -> Result<()> {
@@ -72,18 +44,9 @@ pub(crate) fn verify(options: &Options) -> Result<()> {
         let outcome = (step.run)(options);
         let took = begun.elapsed();
         if let Err(error) = outcome {
-            bail!(
-                "verify: {} failed after {}: {error:#}\nnext: {}",
-                step.name,
-                seconds(took),
-                step.next
-            );
+            bail!("verify: {} failed after {}: {error:#}\nnext: {}", step.name, seconds(took), step.next);
         }
-        say(&format!(
-            "verify: {} passed in {}",
-            step.name,
-            seconds(took)
-        ));
+        say(&format!("verify: {} passed in {}", step.name, seconds(took)));
         times.push((step.name, took));
     }
     if tracked_files()? != before {
@@ -98,16 +61,7 @@ fn fmt() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    let arguments = [
-        "clippy",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let arguments = ["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     succeed(&mut cargo(&arguments))
 }
 
@@ -126,39 +80,20 @@ fn deny(options: &Options) -> Result<()> {
 
 /// The ports without a feature are what a backend's author depends on.
 fn bare_ports() -> Result<()> {
-    succeed(&mut cargo(&[
-        "check",
-        "--locked",
-        "-p",
-        "ports",
-        "--no-default-features",
-    ]))
+    succeed(&mut cargo(&["check", "--locked", "-p", "ports", "--no-default-features"]))
 }
 
 /// What git sees of the work tree: which files differ from the last commit, and how.
 fn tracked_files() -> Result<String> {
-    let git = |arguments: &[&str]| {
-        printed(
-            std::process::Command::new("git")
-                .args(arguments)
-                .current_dir(root()),
-        )
-    };
+    let git = |arguments: &[&str]| printed(std::process::Command::new("git").args(arguments).current_dir(root()));
     let status = git(&["status", "--porcelain"]).context("failed to see what is changed")?;
     Ok(status + &git(&["diff", "--no-ext-diff", "HEAD"])?)
 }
 
 fn summary(times: &[(&str, Duration)]) -> String {
     let total = times.iter().map(|(_, took)| *took).sum();
-    let steps: Vec<String> = times
-        .iter()
-        .map(|(name, took)| format!("{name} {}", seconds(*took)))
-        .collect();
-    format!(
-        "verify: passed in {} ({})",
-        seconds(total),
-        steps.join(", ")
-    )
+    let steps: Vec<String> = times.iter().map(|(name, took)| format!("{name} {}", seconds(*took))).collect();
+    format!("verify: passed in {} ({})", seconds(total), steps.join(", "))
 }
 
 fn seconds(duration: Duration) -> String {

@@ -1,9 +1,6 @@
 //! `cargo xtask run` against a stand-in for `stowplan`: what it starts, what it restarts, and how it ends.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the helpers of a test are as free as the test"
-)]
+#![expect(clippy::unwrap_used, reason = "the helpers of a test are as free as the test")]
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -34,24 +31,9 @@ impl Run {
         let out = scratch.path().join(out);
         let talk = File::create(&out).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args([
-            "run",
-            "--agents",
-            "3",
-            "--program",
-            env!("CARGO_BIN_EXE_fake-stowplan"),
-            "--data",
-        ]);
-        command
-            .arg(&folder)
-            .args(options)
-            .env_remove("STOWPLAN_TOKEN")
-            .stdin(Stdio::null());
-        let child = command
-            .stdout(talk.try_clone().unwrap())
-            .stderr(talk)
-            .spawn()
-            .unwrap();
+        command.args(["run", "--agents", "3", "--program", env!("CARGO_BIN_EXE_fake-stowplan"), "--data"]);
+        command.arg(&folder).args(options).env_remove("STOWPLAN_TOKEN").stdin(Stdio::null());
+        let child = command.stdout(talk.try_clone().unwrap()).stderr(talk).spawn().unwrap();
         Self { child, folder, out }
     }
 
@@ -60,11 +42,7 @@ impl Run {
     }
 
     fn wait_to_say(&self, text: &str) {
-        until(
-            &format!("it says {text:?}"),
-            || self.said().contains(text),
-            || self.said(),
-        );
+        until(&format!("it says {text:?}"), || self.said().contains(text), || self.said());
     }
 
     fn log(&self, name: &str) -> String {
@@ -77,11 +55,7 @@ impl Run {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(
-            Pid::from_raw(self.child.id().cast_signed()).unwrap(),
-            signal,
-        )
-        .unwrap();
+        kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
 
     fn wait_to_end(&mut self) -> ExitStatus {
@@ -106,11 +80,7 @@ impl Drop for Run {
 fn until(what: &str, mut done: impl FnMut() -> bool, said: impl FnOnce() -> String) {
     let begun = Instant::now();
     while !done() {
-        assert!(
-            begun.elapsed() <= PATIENCE,
-            "waited in vain until {what}; it said:\n{}",
-            said()
-        );
+        assert!(begun.elapsed() <= PATIENCE, "waited in vain until {what}; it said:\n{}", said());
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -142,14 +112,8 @@ fn it_starts_a_fleet_and_drains_it_when_told_to_end() {
     run.wait_to_say("run -- echo hello");
     let address = fs::read_to_string(run.folder.join("address")).unwrap();
     assert_eq!(address, format!("http://127.0.0.1:{port}\n"));
-    assert!(
-        run.log("server")
-            .contains("--keepalive 5s --grace 2s --store memory --drain-on-stdin-eof")
-    );
-    assert!(
-        run.log("worker-03")
-            .contains("--cpu 10 --memory 20Gi --drain-on-stdin-eof")
-    );
+    assert!(run.log("server").contains("--keepalive 5s --grace 2s --store memory --drain-on-stdin-eof"));
+    assert!(run.log("worker-03").contains("--cpu 10 --memory 20Gi --drain-on-stdin-eof"));
 
     run.signal(Signal::TERM);
     assert_eq!(run.wait_to_end().code(), Some(0), "{}", run.said());
@@ -168,11 +132,7 @@ fn a_second_run_says_where_the_first_listens() {
     let mut second = Run::start_in(&scratch, "second", &[]);
     assert_eq!(second.wait_to_end().code(), Some(0));
     let address = fs::read_to_string(run.folder.join("address")).unwrap();
-    assert!(
-        second.said().contains("already running in"),
-        "{}",
-        second.said()
-    );
+    assert!(second.said().contains("already running in"), "{}", second.said());
     assert!(second.said().contains(&address), "{}", second.said());
 }
 
@@ -192,20 +152,9 @@ fn a_killed_server_comes_back_and_a_killed_agent_does_not() {
     kill_process(run.pid("worker-02"), Signal::KILL).unwrap();
     run.wait_to_say("worker-02 ended (signal: 9 (SIGKILL)) and stays away; next: ");
     assert!(!run.folder.join("pids/worker-02").exists());
-    let next = run
-        .said()
-        .lines()
-        .find(|line| line.contains("stays away"))
-        .unwrap()
-        .to_owned();
-    assert!(
-        next.contains("agent --id worker-02 --server http://127.0.0.1:"),
-        "{next}"
-    );
-    assert!(
-        !next.contains("--drain-on-stdin-eof"),
-        "whoever pastes it has a terminal: {next}"
-    );
+    let next = run.said().lines().find(|line| line.contains("stays away")).unwrap().to_owned();
+    assert!(next.contains("agent --id worker-02 --server http://127.0.0.1:"), "{next}");
+    assert!(!next.contains("--drain-on-stdin-eof"), "whoever pastes it has a terminal: {next}");
 }
 
 #[test]
@@ -214,18 +163,8 @@ fn a_server_that_keeps_dying_is_given_up_with_the_end_of_its_log() {
     tell(&scratch, "server", "die");
     let mut run = Run::start(&scratch);
     assert_eq!(run.wait_to_end().code(), Some(1));
-    assert_eq!(
-        run.said().matches("starting it again").count(),
-        4,
-        "{}",
-        run.said()
-    );
-    assert!(
-        run.said()
-            .contains("the server keeps dying (exit status: 3)"),
-        "{}",
-        run.said()
-    );
+    assert_eq!(run.said().matches("starting it again").count(), 4, "{}", run.said());
+    assert!(run.said().contains("the server keeps dying (exit status: 3)"), "{}", run.said());
     assert!(run.said().contains("told to die"), "{}", run.said());
     assert!(!run.folder.join("address").exists());
 }
@@ -241,11 +180,7 @@ fn processes_end_with_a_killed_run_and_the_next_run_waits_for_them() {
     run.wait_to_end();
     let next = Run::start_in(&scratch, "next", &["--port", &free_port()]);
     next.wait_to_say("3 of 3 workers are ready");
-    assert!(
-        next.said().contains("of the last run to end: server"),
-        "{}",
-        next.said()
-    );
+    assert!(next.said().contains("of the last run to end: server"), "{}", next.said());
     assert!(!pids.iter().any(|pid| is_alive(*pid)), "{}", next.said());
 }
 
@@ -257,19 +192,10 @@ fn a_second_interrupt_kills_who_does_not_end() {
     run.wait_to_say("3 of 3 workers are ready");
     run.signal(Signal::INT);
     run.wait_to_say("stopping 3 agents");
-    until(
-        "the agent was asked",
-        || run.log("worker-02").contains("drained"),
-        || run.said(),
-    );
+    until("the agent was asked", || run.log("worker-02").contains("drained"), || run.said());
     run.signal(Signal::INT);
     assert_eq!(run.wait_to_end().code(), Some(0));
-    assert!(
-        run.said()
-            .contains("killing worker-02, which has not ended"),
-        "{}",
-        run.said()
-    );
+    assert!(run.said().contains("killing worker-02, which has not ended"), "{}", run.said());
     assert!(run.log("server").contains("drained"));
 }
 
@@ -280,11 +206,5 @@ fn a_taken_port_is_refused_with_one_that_is_free() {
     let port = taken.local_addr().unwrap().port().to_string();
     let mut run = Run::start_in(&scratch, "out", &["--port", &port]);
     assert_eq!(run.wait_to_end().code(), Some(1));
-    assert!(
-        run.said().contains(&format!(
-            "port {port} is taken\nnext: cargo xtask run --port "
-        )),
-        "{}",
-        run.said()
-    );
+    assert!(run.said().contains(&format!("port {port} is taken\nnext: cargo xtask run --port ")), "{}", run.said());
 }

@@ -45,17 +45,7 @@ pub(crate) enum Wait {
 impl Fleet {
     pub(crate) fn new(folder: Folder, port: u16, store: Option<&'static str>) -> Self {
         let (server, restarts, restart_at) = (None, Restarts::default(), None);
-        Self {
-            folder,
-            port,
-            store,
-            server,
-            restarts,
-            restart_at,
-            agents: Vec::new(),
-            asked: 0,
-            ready: 0,
-        }
+        Self { folder, port, store, server, restarts, restart_at, agents: Vec::new(), asked: 0, ready: 0 }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -68,15 +58,10 @@ impl Fleet {
         say(&format!("starting the server on {}", self.address()));
         self.asked = agents;
         self.start_server()?;
-        match self.wait_for(interrupts, Some(HEALTHY_WITHIN), |fleet| {
-            http::is_healthy(fleet.port)
-        })? {
+        match self.wait_for(interrupts, Some(HEALTHY_WITHIN), |fleet| http::is_healthy(fleet.port))? {
             Wait::Done => self.folder.write_address(&self.address())?,
             Wait::Interrupted => return Ok(Wait::Interrupted),
-            Wait::TimedOut => bail!(
-                "the server did not answer /healthz in time\n{}",
-                self.server_tail()
-            ),
+            Wait::TimedOut => bail!("the server did not answer /healthz in time\n{}", self.server_tail()),
         }
         say(&format!("starting {agents} agents"));
         for number in 1..=agents {
@@ -117,37 +102,19 @@ impl Fleet {
 
     /// Where it is, who is there, and what to type next.
     pub(crate) fn greeting(&self) -> String {
-        let Self {
-            folder,
-            ready,
-            asked,
-            ..
-        } = self;
+        let Self { folder, ready, asked, .. } = self;
         let (address, data, program) = (self.address(), folder.shown(), shown(&folder.program()));
-        let mut lines = vec![format!(
-            "stowplan listens on {address}; {ready} of {asked} workers are ready"
-        )];
+        let mut lines = vec![format!("stowplan listens on {address}; {ready} of {asked} workers are ready")];
         if !self.all_ready() {
             lines.push(format!("why the others are not: {data}/logs/worker-*.log"));
         }
-        lines.push(format!(
-            "logs: {data}/logs   pids: {data}/pids   end: Ctrl-C"
-        ));
+        lines.push(format!("logs: {data}/logs   pids: {data}/pids   end: Ctrl-C"));
         lines.push("next, in another terminal:".to_owned());
         if !data.ends_with(".stowplan") {
             lines.push(format!("  export STOWPLAN_SERVER={address}"));
         }
-        let tries = [
-            "run -- echo hello",
-            "submit -- sleep 60",
-            "status",
-            "worker list",
-        ];
-        lines.extend(
-            tries
-                .iter()
-                .map(|arguments| format!("  {program} {arguments}")),
-        );
+        let tries = ["run -- echo hello", "submit -- sleep 60", "status", "worker list"];
+        lines.extend(tries.iter().map(|arguments| format!("  {program} {arguments}")));
         lines.join("\n")
     }
 
@@ -156,10 +123,7 @@ impl Fleet {
     pub(crate) fn stop(&mut self, interrupts: &Interrupts) {
         let mut agents = std::mem::take(&mut self.agents);
         if !agents.is_empty() {
-            say(&format!(
-                "stopping {} agents; each drains for at most 5 s (again Ctrl-C: kill them)",
-                agents.len()
-            ));
+            say(&format!("stopping {} agents; each drains for at most 5 s (again Ctrl-C: kill them)", agents.len()));
         }
         self.end(&mut agents, AGENTS_END_WITHIN, interrupts);
         let mut server: Vec<Process> = self.server.take().into_iter().collect();
@@ -225,10 +189,7 @@ impl Fleet {
             self.server = None;
             bail!("the server keeps dying ({status})\n{tail}");
         };
-        say(&format!(
-            "the server died ({status}) after {:.1} s; starting it again",
-            lived.as_secs_f64()
-        ));
+        say(&format!("the server died ({status}) after {:.1} s; starting it again", lived.as_secs_f64()));
         self.server = None;
         self.restart_at = Some(Instant::now() + pause);
         Ok(())
@@ -236,11 +197,7 @@ impl Fleet {
 
     fn start_server(&mut self) -> Result<()> {
         self.restart_at = None;
-        self.server = Some(Process::start(
-            &self.folder,
-            "server",
-            &self.server_arguments(),
-        )?);
+        self.server = Some(Process::start(&self.folder, "server", &self.server_arguments())?);
         Ok(())
     }
 
@@ -256,10 +213,7 @@ impl Fleet {
     fn say_agent_ended(&self, agent: &Process, status: ExitStatus) {
         let program = shown(&self.folder.program());
         let command = self.agent_arguments(&agent.name, false).join(" ");
-        say(&format!(
-            "{} ended ({status}) and stays away; next: {program} {command}",
-            agent.name
-        ));
+        say(&format!("{} ended ({status}) and stays away; next: {program} {command}", agent.name));
     }
 
     fn has_all_workers(&self) -> bool {
@@ -276,17 +230,7 @@ impl Fleet {
     fn server_arguments(&self) -> Vec<String> {
         let listen = format!("127.0.0.1:{}", self.port);
         let data = self.folder.data("server").display().to_string();
-        let mut arguments = vec![
-            "serve",
-            "--listen",
-            &listen,
-            "--data",
-            &data,
-            "--keepalive",
-            "5s",
-            "--grace",
-            "2s",
-        ];
+        let mut arguments = vec!["serve", "--listen", &listen, "--data", &data, "--keepalive", "5s", "--grace", "2s"];
         if let Some(store) = self.store {
             arguments.extend(["--store", store]);
         }

@@ -28,28 +28,19 @@ impl Folder {
     /// it, however that ends.
     pub(crate) fn lock(&self) -> Result<Option<File>> {
         let path = self.root.join(LOCK);
-        let opened = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path);
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = opened.with_context(|| format!("failed to open {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("failed to lock {}", path.display()))
-            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock {}", path.display())),
         }
     }
 
     /// Removes everything but the lock.
     pub(crate) fn empty(&self) -> Result<()> {
         if !self.ours {
-            bail!(
-                "{} holds files and no run of ours\nnext: cargo xtask run --data ANOTHER_FOLDER",
-                self.shown()
-            );
+            bail!("{} holds files and no run of ours\nnext: cargo xtask run --data ANOTHER_FOLDER", self.shown());
         }
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
@@ -72,20 +63,13 @@ impl Folder {
         let copied = fs::create_dir_all(self.root.join("bin"))
             .and_then(|()| fs::copy(program, &fresh))
             .and_then(|_| fs::rename(&fresh, &installed));
-        copied.with_context(|| {
-            format!(
-                "failed to copy {} to {}",
-                program.display(),
-                installed.display()
-            )
-        })
+        copied.with_context(|| format!("failed to copy {} to {}", program.display(), installed.display()))
     }
 
     pub(crate) fn write_address(&self, address: &str) -> Result<()> {
         let fresh = self.root.join("address.new");
         let path = self.root.join("address");
-        let written =
-            fs::write(&fresh, format!("{address}\n")).and_then(|()| fs::rename(&fresh, &path));
+        let written = fs::write(&fresh, format!("{address}\n")).and_then(|()| fs::rename(&fresh, &path));
         written.with_context(|| format!("failed to write {}", path.display()))
     }
 
@@ -104,11 +88,7 @@ impl Folder {
 
     /// Where the process of that name keeps its rows.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
-        if name == "server" {
-            self.root.join(name)
-        } else {
-            self.root.join("agents").join(name)
-        }
+        if name == "server" { self.root.join(name) } else { self.root.join("agents").join(name) }
     }
 
     pub(crate) fn log(&self, name: &str) -> Result<PathBuf> {
@@ -117,8 +97,7 @@ impl Folder {
 
     pub(crate) fn write_pid(&self, name: &str, pid: u32) -> Result<()> {
         let path = self.made("pids")?.join(name);
-        fs::write(&path, format!("{pid}\n"))
-            .with_context(|| format!("failed to write {}", path.display()))
+        fs::write(&path, format!("{pid}\n")).with_context(|| format!("failed to write {}", path.display()))
     }
 
     pub(crate) fn forget_pid(&self, name: &str) -> Result<()> {
@@ -144,8 +123,7 @@ impl Folder {
 
     fn made(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
-        fs::create_dir_all(&path)
-            .with_context(|| format!("failed to make the folder {}", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("failed to make the folder {}", path.display()))?;
         Ok(path)
     }
 }

@@ -19,30 +19,20 @@ pub(crate) fn wait(folder: &Folder) -> Result<()> {
     let begun = Instant::now();
     let mut left = alive(folder)?;
     if !left.is_empty() {
-        say(&format!(
-            "waiting for {} of the last run to end: {}",
-            left.len(),
-            names(&left)
-        ));
+        say(&format!("waiting for {} of the last run to end: {}", left.len(), names(&left)));
     }
     while !left.is_empty() && begun.elapsed() < PATIENCE {
         thread::sleep(Duration::from_millis(100));
         left = alive(folder)?;
     }
     for (name, pid) in &left {
-        say(&format!(
-            "killing {name} of the last run, which did not end in {} s",
-            PATIENCE.as_secs()
-        ));
+        say(&format!("killing {name} of the last run, which did not end in {} s", PATIENCE.as_secs()));
         if let Some(pid) = Pid::from_raw(*pid) {
             // An error says that it has ended meanwhile.
             let _ = kill_process(pid, Signal::KILL);
         }
     }
-    folder
-        .pids()?
-        .iter()
-        .try_for_each(|(name, _)| folder.forget_pid(name))
+    folder.pids()?.iter().try_for_each(|(name, _)| folder.forget_pid(name))
 }
 
 fn alive(folder: &Folder) -> Result<Vec<(String, i32)>> {
@@ -56,17 +46,11 @@ fn alive(folder: &Folder) -> Result<Vec<(String, i32)>> {
 fn is_ours(folder: &Folder, name: &str, pid: i32) -> bool {
     let data = folder.data(name);
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    arguments
-        .split(|byte| *byte == 0)
-        .any(|argument| argument == data.as_os_str().as_bytes())
+    arguments.split(|byte| *byte == 0).any(|argument| argument == data.as_os_str().as_bytes())
 }
 
 fn names(processes: &[(String, i32)]) -> String {
-    processes
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect::<Vec<_>>()
-        .join(", ")
+    processes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

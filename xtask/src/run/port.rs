@@ -11,10 +11,7 @@ const TRIES: u16 = 100;
 pub(crate) fn choose(wanted: Option<u16>, first: u16) -> Result<u16> {
     match wanted {
         Some(port) if is_free(port) => Ok(port),
-        Some(port) => bail!(
-            "port {port} is taken\nnext: cargo xtask run --port {}",
-            next_free(port)?
-        ),
+        Some(port) => bail!("port {port} is taken\nnext: cargo xtask run --port {}", next_free(port)?),
         None => next_free(first),
     }
 }
@@ -22,9 +19,7 @@ pub(crate) fn choose(wanted: Option<u16>, first: u16) -> Result<u16> {
 fn next_free(first: u16) -> Result<u16> {
     let last = first.saturating_add(TRIES);
     let free = (first..=last).find(|port| is_free(*port));
-    free.with_context(|| {
-        format!("no port from {first} to {last} is free\nnext: cargo xtask run --port PORT")
-    })
+    free.with_context(|| format!("no port from {first} to {last} is free\nnext: cargo xtask run --port PORT"))
 }
 
 fn is_free(port: u16) -> bool {

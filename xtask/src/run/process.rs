@@ -29,22 +29,10 @@ impl Process {
         let out = OpenOptions::new().create(true).append(true).open(&log);
         let out = out.with_context(|| format!("failed to open {}", log.display()))?;
         let mut command = Command::new(folder.program());
-        command
-            .args(arguments)
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(out.try_clone()?)
-            .stderr(out);
-        let child = command
-            .spawn()
-            .with_context(|| format!("failed to start {name}"))?;
+        command.args(arguments).process_group(0).stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
+        let child = command.spawn().with_context(|| format!("failed to start {name}"))?;
         folder.write_pid(name, child.id())?;
-        Ok(Self {
-            name: name.to_owned(),
-            log,
-            child,
-            started: Instant::now(),
-        })
+        Ok(Self { name: name.to_owned(), log, child, started: Instant::now() })
     }
 
     /// How it ended, if it has.
@@ -79,12 +67,6 @@ pub(crate) fn tail(log: &Path) -> String {
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let text = read()
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
-    if text.trim().is_empty() {
-        "(it wrote nothing)".to_owned()
-    } else {
-        text.trim_end().to_owned()
-    }
+    let text = read().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    if text.trim().is_empty() { "(it wrote nothing)".to_owned() } else { text.trim_end().to_owned() }
 }

@@ -20,8 +20,7 @@ impl Restarts {
             return Some(Duration::ZERO);
         }
         self.quick_deaths += 1;
-        (self.quick_deaths < QUICK_DEATHS_MAX)
-            .then(|| Duration::from_millis(100) * self.quick_deaths)
+        (self.quick_deaths < QUICK_DEATHS_MAX).then(|| Duration::from_millis(100) * self.quick_deaths)
     }
 }
 
@@ -32,9 +31,7 @@ mod tests {
     #[test]
     fn five_quick_deaths_in_a_row_are_enough() {
         let mut restarts = Restarts::default();
-        let answers: Vec<bool> = (0..5)
-            .map(|_| restarts.after(Duration::from_secs(1)).is_some())
-            .collect();
+        let answers: Vec<bool> = (0..5).map(|_| restarts.after(Duration::from_secs(1)).is_some()).collect();
         assert_eq!(answers, [true, true, true, true, false]);
     }
 

@@ -10,67 +10,37 @@ type Names<'a> = BTreeMap<String, (&'a Source, usize)>;
 
 pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     let (bullets, clauses) = (bullets(sources), clauses(sources));
-    let untested = bullets
-        .iter()
-        .filter(|(name, _)| !clauses.contains_key(*name))
-        .map(|(name, (source, line))| {
-            let mend = format!("write `pub async fn {name}` in crates/ports/src/conformance/");
-            source.finding(
-                *line,
-                format!("the contract's clause {name} has no test"),
-                mend,
-            )
-        });
-    let unpromised = clauses
-        .iter()
-        .filter(|(name, _)| !bullets.contains_key(*name))
-        .map(|(name, (source, line))| {
-            let mend = format!("add \"- `{name}`\" under `# Contract` on the method it tests");
-            source.finding(
-                *line,
-                format!("no contract promises the clause {name}"),
-                mend,
-            )
-        });
+    let untested = bullets.iter().filter(|(name, _)| !clauses.contains_key(*name)).map(|(name, (source, line))| {
+        let mend = format!("write `pub async fn {name}` in crates/ports/src/conformance/");
+        source.finding(*line, format!("the contract's clause {name} has no test"), mend)
+    });
+    let unpromised = clauses.iter().filter(|(name, _)| !bullets.contains_key(*name)).map(|(name, (source, line))| {
+        let mend = format!("add \"- `{name}`\" under `# Contract` on the method it tests");
+        source.finding(*line, format!("no contract promises the clause {name}"), mend)
+    });
     untested.chain(unpromised).collect()
 }
 
 /// How many clauses stand on both sides.
 pub(super) fn pairs(sources: &[Source]) -> usize {
     let clauses = clauses(sources);
-    bullets(sources)
-        .keys()
-        .filter(|name| clauses.contains_key(*name))
-        .count()
+    bullets(sources).keys().filter(|name| clauses.contains_key(*name)).count()
 }
 
 /// The bullets of every contract in the ports: "- `clause_name`", alone or with a sentence behind it.
 fn bullets(sources: &[Source]) -> Names<'_> {
-    let ports = sources
-        .iter()
-        .filter(|source| source.is_of("ports") && !is_kit(source));
+    let ports = sources.iter().filter(|source| source.is_of("ports") && !is_kit(source));
     ports
-        .flat_map(|source| {
-            bullets_of(&source.text)
-                .into_iter()
-                .map(move |(name, line)| (name, (source, line)))
-        })
+        .flat_map(|source| bullets_of(&source.text).into_iter().map(move |(name, line)| (name, (source, line))))
         .collect()
 }
 
 /// The kit's clauses: see `clause_of`.
 fn clauses(sources: &[Source]) -> Names<'_> {
     let kit = sources.iter().filter(|source| is_clause_file(source));
-    let lines = kit.flat_map(|source| {
-        source
-            .text
-            .lines()
-            .enumerate()
-            .map(move |(line, text)| (source, line + 1, text))
-    });
-    lines
-        .filter_map(|(source, line, text)| Some((clause_of(text)?, (source, line))))
-        .collect()
+    let lines =
+        kit.flat_map(|source| source.text.lines().enumerate().map(move |(line, text)| (source, line + 1, text)));
+    lines.filter_map(|(source, line, text)| Some((clause_of(text)?, (source, line)))).collect()
 }
 
 fn is_kit(source: &Source) -> bool {
@@ -86,11 +56,7 @@ fn bullets_of(text: &str) -> Vec<(String, usize)> {
     let mut bullets = Vec::new();
     let mut in_contract = false;
     for (line, text) in text.lines().enumerate() {
-        let Some(doc) = text
-            .trim_start()
-            .strip_prefix("///")
-            .or_else(|| text.trim_start().strip_prefix("//!"))
-        else {
+        let Some(doc) = text.trim_start().strip_prefix("///").or_else(|| text.trim_start().strip_prefix("//!")) else {
             in_contract = false;
             continue;
         };
@@ -98,10 +64,7 @@ fn bullets_of(text: &str) -> Vec<(String, usize)> {
         if doc.starts_with('#') {
             in_contract = doc.trim_start_matches('#').trim() == "Contract";
         }
-        let name = doc
-            .strip_prefix("- `")
-            .and_then(|rest| rest.split_once('`'))
-            .map(|(name, _)| name);
+        let name = doc.strip_prefix("- `").and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
         if let Some(name) = name.filter(|name| in_contract && is_snake_case(name)) {
             bullets.push((name.to_owned(), line + 1));
         }
@@ -111,19 +74,12 @@ fn bullets_of(text: &str) -> Vec<(String, usize)> {
 
 /// The name of the clause that a line of the kit starts: every public async function there is one.
 fn clause_of(line: &str) -> Option<String> {
-    let name = line
-        .trim_start()
-        .strip_prefix("pub async fn ")?
-        .split(['(', '<'])
-        .next()?;
+    let name = line.trim_start().strip_prefix("pub async fn ")?.split(['(', '<']).next()?;
     is_snake_case(name).then(|| name.to_owned())
 }
 
 fn is_snake_case(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .chars()
-            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
+    !name.is_empty() && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
 }
 
 #[cfg(test)]
@@ -149,10 +105,7 @@ mod tests {
             Source::new("crates/ports/src/placements.rs", PORT.to_owned()).unwrap(),
             Source::new("crates/ports/src/conformance/placements.rs", kit.to_owned()).unwrap(),
         ];
-        check(&sources)
-            .into_iter()
-            .map(|finding| format!("{} {}", finding.line, finding.what))
-            .collect()
+        check(&sources).into_iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect()
     }
 
     #[test]

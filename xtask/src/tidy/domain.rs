@@ -29,38 +29,18 @@ const CRATES: &[(&str, &str)] = &[
 const MACROS: &[&str] = &["dbg", "eprint", "eprintln", "print", "println"];
 
 pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
-    let sources = sources
-        .iter()
-        .filter(|source| source.is_of("domain") && !source.is_test);
-    sources
-        .flat_map(|source| {
-            source
-                .mentions
-                .all
-                .iter()
-                .filter_map(|mention| judge(source, mention))
-        })
-        .collect()
+    let sources = sources.iter().filter(|source| source.is_of("domain") && !source.is_test);
+    sources.flat_map(|source| source.mentions.all.iter().filter_map(|mention| judge(source, mention))).collect()
 }
 
 fn judge(source: &Source, mention: &Mention) -> Option<Finding> {
-    let word = WORDS
-        .iter()
-        .find(|(word, _)| mention.path.iter().any(|segment| segment == word));
-    let krate = CRATES
-        .iter()
-        .find(|(name, _)| mention.path.len() > 1 && mention.path[0] == *name);
+    let word = WORDS.iter().find(|(word, _)| mention.path.iter().any(|segment| segment == word));
+    let krate = CRATES.iter().find(|(name, _)| mention.path.len() > 1 && mention.path[0] == *name);
     if let Some((name, mend)) = word.or(krate) {
         return Some(source.finding(mention.line, format!("domain never contains {name}"), *mend));
     }
     let prints = mention.follow == Follow::Macro && MACROS.contains(&mention.last());
-    prints.then(|| {
-        source.finding(
-            mention.line,
-            "domain never prints",
-            "return the reason, print it in app",
-        )
-    })
+    prints.then(|| source.finding(mention.line, "domain never prints", "return the reason, print it in app"))
 }
 
 #[cfg(test)]

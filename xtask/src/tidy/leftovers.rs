@@ -32,18 +32,10 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
 fn judge(source: &Source, line: usize, text: &str) -> Option<Finding> {
     if let Some(path) = MACHINE.iter().find(|path| stands_alone(text, path)) {
         let what = format!("{path} is a path of one machine");
-        return Some(source.finding(
-            line,
-            what,
-            "take it from a setting or from the repository's root",
-        ));
+        return Some(source.finding(line, what, "take it from a setting or from the repository's root"));
     }
     let word = UNFINISHED.iter().find(|word| stands_alone(text, word))?;
-    Some(source.finding(
-        line,
-        format!("{word} is left over"),
-        "finish it or take it out",
-    ))
+    Some(source.finding(line, format!("{word} is left over"), "finish it or take it out"))
 }
 
 /// Whether the word is there as a word, not as a part of a longer one.
@@ -63,10 +55,7 @@ fn silenced(source: &Source) -> Vec<Finding> {
         allows(tokens, &mut lines);
     }
     let mend = "mend what it hides, or write #[expect(.., reason = \"..\")]";
-    lines
-        .into_iter()
-        .map(|line| source.finding(line, "a lint is allowed without a reason", mend))
-        .collect()
+    lines.into_iter().map(|line| source.finding(line, "a lint is allowed without a reason", mend)).collect()
 }
 
 fn allows(tokens: TokenStream, lines: &mut Vec<usize>) {
@@ -97,56 +86,23 @@ mod tests {
     fn paths_of_a_machine_are_found_in_every_file() {
         assert_eq!(found("README.md", "see /wo-rk/main for more"), 1);
         assert_eq!(found(".ci/run", "cd /ro-ot/project"), 1);
-        assert_eq!(
-            found("README.md", "see docs/work/main and the root/ of it"),
-            0
-        );
+        assert_eq!(found("README.md", "see docs/work/main and the root/ of it"), 0);
     }
 
     #[test]
     fn unfinished_work_is_found() {
-        for text in [
-            "// TO-DO: later",
-            "// FIX-ME",
-            "// XX-X",
-            "fn f() { to-do!() }",
-            "fn f() { unimple-mented!() }",
-        ] {
+        for text in ["// TO-DO: later", "// FIX-ME", "// XX-X", "fn f() { to-do!() }", "fn f() { unimple-mented!() }"] {
             assert_eq!(found("crates/app/src/main.rs", text), 1, "{text}");
         }
-        assert_eq!(
-            found("crates/app/src/main.rs", "// a TO-DOs, XX-XX, fn to-do()"),
-            0
-        );
+        assert_eq!(found("crates/app/src/main.rs", "// a TO-DOs, XX-XX, fn to-do()"), 0);
     }
 
     #[test]
     fn a_silenced_lint_needs_a_reason() {
-        assert_eq!(
-            found("crates/app/src/main.rs", "#[allow(dead_code)] fn f() {}"),
-            1
-        );
+        assert_eq!(found("crates/app/src/main.rs", "#[allow(dead_code)] fn f() {}"), 1);
         assert_eq!(found("crates/app/src/main.rs", "#![allow(dead_code)]"), 1);
-        assert_eq!(
-            found(
-                "crates/app/src/main.rs",
-                "macro_rules! m { () => { #[allow(x)] fn f() {} } }"
-            ),
-            1
-        );
-        assert_eq!(
-            found(
-                "crates/app/src/main.rs",
-                "#[allow(dead_code, reason = \"why\")] fn f() {}"
-            ),
-            0
-        );
-        assert_eq!(
-            found(
-                "crates/app/src/main.rs",
-                "#[expect(dead_code, reason = \"why\")] fn f() {}"
-            ),
-            0
-        );
+        assert_eq!(found("crates/app/src/main.rs", "macro_rules! m { () => { #[allow(x)] fn f() {} } }"), 1);
+        assert_eq!(found("crates/app/src/main.rs", "#[allow(dead_code, reason = \"why\")] fn f() {}"), 0);
+        assert_eq!(found("crates/app/src/main.rs", "#[expect(dead_code, reason = \"why\")] fn f() {}"), 0);
     }
 }

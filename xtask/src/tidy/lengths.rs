@@ -33,49 +33,26 @@ struct Long {
 
 pub(super) fn check(sources: &[Source], exceptions: &[Exception]) -> Result<Vec<Finding>> {
     let mut long = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| is_rust(&source.path) && !source.is_test)
-    {
-        let functions =
-            functions(source).with_context(|| format!("failed to read {}", source.path))?;
-        long.extend(
-            functions
-                .into_iter()
-                .filter(|function| function.lines > FUNCTION_LINES_MAX),
-        );
+    for source in sources.iter().filter(|source| is_rust(&source.path) && !source.is_test) {
+        let functions = functions(source).with_context(|| format!("failed to read {}", source.path))?;
+        long.extend(functions.into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX));
         let lines = lines_outside_tests(source);
         if lines > FILE_LINES_MAX {
-            long.push(Long {
-                path: source.path.clone(),
-                function: String::new(),
-                line: 1,
-                lines,
-            });
+            long.push(Long { path: source.path.clone(), function: String::new(), line: 1, lines });
         }
     }
-    let stale = exceptions
-        .iter()
-        .filter(|exception| !long.iter().any(|long| exception.is_of(long)));
+    let stale = exceptions.iter().filter(|exception| !long.iter().any(|long| exception.is_of(long)));
     let mut findings: Vec<Finding> = stale.map(Exception::finding).collect();
-    let excused = |long: &Long| {
-        exceptions
-            .iter()
-            .any(|exception| exception.is_of(long) && long.lines <= exception.lines)
-    };
+    let excused =
+        |long: &Long| exceptions.iter().any(|exception| exception.is_of(long) && long.lines <= exception.lines);
     findings.extend(long.iter().filter(|long| !excused(long)).map(Long::finding));
     Ok(findings)
 }
 
 fn lines_outside_tests(source: &Source) -> usize {
     let lines = source.text.lines().count();
-    let in_tests = |line: &usize| {
-        source
-            .mentions
-            .test_lines
-            .iter()
-            .any(|(first, last)| (*first..=*last).contains(line))
-    };
+    let in_tests =
+        |line: &usize| source.mentions.test_lines.iter().any(|(first, last)| (*first..=*last).contains(line));
     (1..=lines).filter(|line| !in_tests(line)).count()
 }
 
@@ -85,50 +62,26 @@ impl Exception {
     }
 
     fn finding(&self) -> Finding {
-        let what = format!(
-            "nothing at {} {} needs the exception \"{}\"",
-            self.path, self.function, self.reason
-        );
-        Finding {
-            file: "xtask/src/tidy/lengths.rs".to_owned(),
-            line: 1,
-            what,
-            mend: "remove it".to_owned(),
-        }
+        let what = format!("nothing at {} {} needs the exception \"{}\"", self.path, self.function, self.reason);
+        Finding { file: "xtask/src/tidy/lengths.rs".to_owned(), line: 1, what, mend: "remove it".to_owned() }
     }
 }
 
 impl Long {
     fn finding(&self) -> Finding {
         let (what, lines_max, mend) = match self.function.as_str() {
-            "" => (
-                "the file".to_owned(),
-                FILE_LINES_MAX,
-                "give a part of it a file of its own",
-            ),
-            name => (
-                format!("the function {name}"),
-                FUNCTION_LINES_MAX,
-                "give its steps names",
-            ),
+            "" => ("the file".to_owned(), FILE_LINES_MAX, "give a part of it a file of its own"),
+            name => (format!("the function {name}"), FUNCTION_LINES_MAX, "give its steps names"),
         };
         let what = format!("{what} has {} lines, more than {lines_max}", self.lines);
-        Finding {
-            file: self.path.clone(),
-            line: self.line,
-            what,
-            mend: mend.to_owned(),
-        }
+        Finding { file: self.path.clone(), line: self.line, what, mend: mend.to_owned() }
     }
 }
 
 /// The functions outside tests, measured from `fn` to the closing brace.
 fn functions(source: &Source) -> Result<Vec<Long>> {
     let file = syn::parse_file(&source.text)?;
-    let mut functions = Functions {
-        path: &source.path,
-        found: Vec::new(),
-    };
+    let mut functions = Functions { path: &source.path, found: Vec::new() };
     functions.visit_file(&file);
     Ok(functions.found)
 }
@@ -142,12 +95,7 @@ impl Functions<'_> {
     fn measure(&mut self, signature: &Signature, body: &Block) {
         let line = signature.fn_token.span.start().line;
         let lines = body.brace_token.span.close().end().line - line + 1;
-        self.found.push(Long {
-            path: self.path.to_owned(),
-            function: signature.ident.to_string(),
-            line,
-            lines,
-        });
+        self.found.push(Long { path: self.path.to_owned(), function: signature.ident.to_string(), line, lines });
     }
 }
 
@@ -180,18 +128,8 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
-        let is_named = |name| {
-            attribute
-                .path()
-                .segments
-                .last()
-                .is_some_and(|segment| segment.ident == name)
-        };
-        let is_for_tests = || {
-            attribute
-                .parse_args::<syn::Path>()
-                .is_ok_and(|path| path.is_ident("test"))
-        };
+        let is_named = |name| attribute.path().segments.last().is_some_and(|segment| segment.ident == name);
+        let is_for_tests = || attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"));
         is_named("test") || (is_named("cfg") && is_for_tests())
     })
 }
@@ -201,19 +139,13 @@ mod tests {
     use super::*;
 
     fn function(name: &str, lines: usize) -> String {
-        format!(
-            "/// Doc.\nfn {name}() {{\n{}}}\n",
-            "    f();\n".repeat(lines - 2)
-        )
+        format!("/// Doc.\nfn {name}() {{\n{}}}\n", "    f();\n".repeat(lines - 2))
     }
 
     fn found(text: &str, exceptions: &[Exception]) -> Vec<String> {
         let source = Source::new("crates/app/src/main.rs", text.to_owned()).unwrap();
         let findings = check(&[source], exceptions).unwrap();
-        findings
-            .iter()
-            .map(|finding| format!("{} {}", finding.line, finding.what))
-            .collect()
+        findings.iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect()
     }
 
     #[test]
@@ -221,51 +153,27 @@ mod tests {
         let long = ["2 the function long has 71 lines, more than 70"];
         assert!(found(&function("long", 70), &[]).is_empty());
         assert_eq!(found(&function("long", 71), &[]), long);
-        assert_eq!(
-            found(&format!("impl S {{ {} }}", function("long", 71)), &[]),
-            long
-        );
-        assert_eq!(
-            found(&format!("trait T {{ {} }}", function("long", 71)), &[]),
-            long
-        );
-        assert_eq!(
-            found(&format!("mod m {{ {} }}", function("long", 71)), &[]),
-            long
-        );
+        assert_eq!(found(&format!("impl S {{ {} }}", function("long", 71)), &[]), long);
+        assert_eq!(found(&format!("trait T {{ {} }}", function("long", 71)), &[]), long);
+        assert_eq!(found(&format!("mod m {{ {} }}", function("long", 71)), &[]), long);
     }
 
     #[test]
     fn a_long_file_is_found() {
         assert!(found(&"const A: u8 = 1;\n".repeat(500), &[]).is_empty());
-        assert_eq!(
-            found(&"const A: u8 = 1;\n".repeat(501), &[]),
-            ["1 the file has 501 lines, more than 500"]
-        );
+        assert_eq!(found(&"const A: u8 = 1;\n".repeat(501), &[]), ["1 the file has 501 lines, more than 500"]);
     }
 
     #[test]
     fn tests_may_be_long() {
-        assert!(
-            found(
-                &format!("#[cfg(test)]\nmod tests {{ {} }}", function("long", 600)),
-                &[]
-            )
-            .is_empty()
-        );
+        assert!(found(&format!("#[cfg(test)]\nmod tests {{ {} }}", function("long", 600)), &[]).is_empty());
         assert!(found(&format!("#[test]\n{}", function("long", 600)), &[]).is_empty());
     }
 
     #[test]
     fn an_exception_excuses_up_to_its_lines_and_only_while_it_is_needed() {
-        let exception = |lines| {
-            [Exception {
-                path: "crates/app/src/main.rs",
-                function: "long",
-                lines,
-                reason: "a table",
-            }]
-        };
+        let exception =
+            |lines| [Exception { path: "crates/app/src/main.rs", function: "long", lines, reason: "a table" }];
         assert!(found(&function("long", 80), &exception(80)).is_empty());
         assert_eq!(found(&function("long", 81), &exception(80)).len(), 1);
         let stale = "1 nothing at crates/app/src/main.rs long needs the exception \"a table\"";

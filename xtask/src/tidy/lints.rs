@@ -7,27 +7,14 @@ pub(super) fn check(sources: &[Source]) -> Vec<Finding> {
     let Some(root) = sources.iter().find(|source| source.path == "clippy.toml") else {
         return Vec::new();
     };
-    let others = sources
-        .iter()
-        .filter(|source| source.path.ends_with("/clippy.toml"));
+    let others = sources.iter().filter(|source| source.path.ends_with("/clippy.toml"));
     others.flat_map(|other| missing(root, other)).collect()
 }
 
 fn missing(root: &Source, other: &Source) -> Vec<Finding> {
-    let settings = root
-        .text
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let settings = root.text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let missing = settings.filter(|setting| !other.text.lines().any(|line| line == *setting));
-    missing
-        .map(|setting| {
-            other.finding(
-                1,
-                format!("the root's `{setting}` is missing here"),
-                "repeat it",
-            )
-        })
-        .collect()
+    missing.map(|setting| other.finding(1, format!("the root's `{setting}` is missing here"), "repeat it")).collect()
 }
 
 #[cfg(test)]

@@ -46,10 +46,7 @@ impl Mention {
 /// Reads the text of a file that is the module `module`.
 pub(super) fn mentions(text: &str, module: &[String]) -> Result<Mentions> {
     let tokens: TokenStream = text.parse().map_err(|error| anyhow!("{error}"))?;
-    let mut walk = Walk {
-        module: module.to_vec(),
-        found: Mentions::default(),
-    };
+    let mut walk = Walk { module: module.to_vec(), found: Mentions::default() };
     walk.stream(tokens);
     Ok(walk.found)
 }
@@ -79,9 +76,7 @@ impl Walk {
                 at + 1
             }
             TokenTree::Ident(keyword) => match (trees.get(at + 1), trees.get(at + 2)) {
-                (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body)))
-                    if keyword == "mod" =>
-                {
+                (Some(TokenTree::Ident(name)), Some(TokenTree::Group(body))) if keyword == "mod" => {
                     self.module.push(name.to_string());
                     self.stream(body.stream());
                     self.module.pop();
@@ -105,9 +100,7 @@ impl Walk {
             Kind::Test => {
                 let end = self.test_item(trees, behind);
                 let last = trees[..end].last().map_or(0, |tree| tree.span().end().line);
-                self.found
-                    .test_lines
-                    .push((trees[at].span().start().line, last));
+                self.found.test_lines.push((trees[at].span().start().line, last));
                 end
             }
             Kind::Other => {
@@ -122,37 +115,20 @@ impl Walk {
         while let Some(attribute) = Attribute::at(trees, at) {
             at += attribute.length;
         }
-        let words: Vec<String> = trees[at..]
-            .iter()
-            .take(5)
-            .map(ToString::to_string)
-            .collect();
-        let keyword = words
-            .iter()
-            .find(|word| *word != "pub" && !word.starts_with('('))
-            .map_or("", String::as_str);
-        if let Some([name, end]) = words
-            .iter()
-            .skip_while(|word| *word != "mod")
-            .skip(1)
-            .collect::<Vec<_>>()
-            .get(..2)
+        let words: Vec<String> = trees[at..].iter().take(5).map(ToString::to_string).collect();
+        let keyword = words.iter().find(|word| *word != "pub" && !word.starts_with('(')).map_or("", String::as_str);
+        if let Some([name, end]) = words.iter().skip_while(|word| *word != "mod").skip(1).collect::<Vec<_>>().get(..2)
             && *end == ";"
         {
             let module = self.module.iter().cloned().chain([(*name).clone()]);
             self.found.test_modules.push(module.collect());
         }
         let ends = |tree: &TokenTree| match tree {
-            TokenTree::Punct(punct) => {
-                punct.as_char() == ';' || (punct.as_char() == ',' && !ITEMS.contains(&keyword))
-            }
+            TokenTree::Punct(punct) => punct.as_char() == ';' || (punct.as_char() == ',' && !ITEMS.contains(&keyword)),
             TokenTree::Group(group) => group.delimiter() == Delimiter::Brace && keyword != "use",
             TokenTree::Ident(_) | TokenTree::Literal(_) => false,
         };
-        trees[at..]
-            .iter()
-            .position(ends)
-            .map_or(trees.len(), |end| at + end + 1)
+        trees[at..].iter().position(ends).map_or(trees.len(), |end| at + end + 1)
     }
 
     /// Reads the path whose next segment is at `at`, under the segments read before.
@@ -160,9 +136,7 @@ impl Walk {
         let line = trees[at].span().start().line;
         loop {
             match trees.get(at) {
-                Some(TokenTree::Ident(ident))
-                    if path.is_empty() && KEYWORDS.iter().any(|word| ident == word) =>
-                {
+                Some(TokenTree::Ident(ident)) if path.is_empty() && KEYWORDS.iter().any(|word| ident == word) => {
                     path.push(ident.to_string());
                     at += 1;
                     break;
@@ -185,39 +159,25 @@ impl Walk {
             at += 2;
         }
         let follow = match trees.get(at) {
-            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
-                Follow::Call
-            }
-            Some(TokenTree::Punct(punct))
-                if punct.as_char() == '!' && punct.spacing() == Spacing::Alone =>
-            {
+            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => Follow::Call,
+            Some(TokenTree::Punct(punct)) if punct.as_char() == '!' && punct.spacing() == Spacing::Alone => {
                 Follow::Macro
             }
             _ => Follow::Other,
         };
-        self.found.all.push(Mention {
-            path: self.resolved(path),
-            line,
-            follow,
-        });
+        self.found.all.push(Mention { path: self.resolved(path), line, follow });
         at
     }
 
     /// `{b, c::d, self, e as f}` behind a path of a `use`.
     fn branches(&mut self, path: &[String], group: &Group) {
         let trees: Vec<TokenTree> = group.stream().into_iter().collect();
-        for branch in
-            trees.split(|tree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ','))
-        {
+        for branch in trees.split(|tree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',')) {
             match branch.first() {
                 Some(TokenTree::Ident(ident)) if ident == "self" => {
                     let line = ident.span().start().line;
                     let path = self.resolved(path.to_vec());
-                    self.found.all.push(Mention {
-                        path,
-                        line,
-                        follow: Follow::Other,
-                    });
+                    self.found.all.push(Mention { path, line, follow: Follow::Other });
                 }
                 Some(_) => drop(self.path(path.to_vec(), branch, 0)),
                 None => {}
@@ -227,10 +187,7 @@ impl Walk {
 
     fn resolved(&self, path: Vec<String>) -> Vec<String> {
         let mut base = self.module.clone();
-        let supers = path
-            .iter()
-            .take_while(|segment| *segment == "super" || *segment == "self")
-            .count();
+        let supers = path.iter().take_while(|segment| *segment == "super" || *segment == "self").count();
         if supers == 0 || (path.len() == 1 && path[0] == "self") {
             return path;
         }
@@ -262,9 +219,7 @@ const ITEMS: &[&str] = &[
 ];
 
 /// Words that may stand before a path's leading `::` and are no part of it.
-const KEYWORDS: &[&str] = &[
-    "as", "dyn", "for", "if", "impl", "in", "match", "mut", "return", "use", "where",
-];
+const KEYWORDS: &[&str] = &["as", "dyn", "for", "if", "impl", "in", "match", "mut", "return", "use", "where"];
 
 fn is_path_separator(trees: &[TokenTree], at: usize) -> bool {
     matches!(trees.get(at..at + 2), Some([TokenTree::Punct(first), TokenTree::Punct(second)])
@@ -294,11 +249,7 @@ impl Attribute {
         let length = if is_inner { 3 } else { 2 };
         match trees.get(at + length - 1) {
             Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Bracket => {
-                Some(Self {
-                    group: group.clone(),
-                    is_inner,
-                    length,
-                })
+                Some(Self { group: group.clone(), is_inner, length })
             }
             _ => None,
         }
@@ -321,40 +272,22 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Mentions {
-        mentions(
-            text,
-            &["crate".to_owned(), "http".to_owned(), "pages".to_owned()],
-        )
-        .unwrap()
+        mentions(text, &["crate".to_owned(), "http".to_owned(), "pages".to_owned()]).unwrap()
     }
 
     fn paths(text: &str) -> Vec<String> {
-        read(text)
-            .all
-            .iter()
-            .filter(|mention| mention.path.len() > 1)
-            .map(Mention::shown)
-            .collect()
+        read(text).all.iter().filter(|mention| mention.path.len() > 1).map(Mention::shown).collect()
     }
 
     #[test]
     fn imports_are_taken_apart() {
-        assert_eq!(
-            paths("use a::{b, c::{d, self as e}, *};"),
-            ["a::b", "a::c::d", "a::c", "a::*"]
-        );
-        assert_eq!(
-            paths("pub(crate) use ::ports::BacklogRepository as Backlog;"),
-            ["ports::BacklogRepository"]
-        );
+        assert_eq!(paths("use a::{b, c::{d, self as e}, *};"), ["a::b", "a::c::d", "a::c", "a::*"]);
+        assert_eq!(paths("pub(crate) use ::ports::BacklogRepository as Backlog;"), ["ports::BacklogRepository"]);
     }
 
     #[test]
     fn paths_are_seen_in_code_and_in_macros() {
-        assert_eq!(
-            paths("fn f() -> a::B { c::d::<e::F>(); matches!(x, g::H(_)) }"),
-            ["a::B", "c::d", "e::F", "g::H"]
-        );
+        assert_eq!(paths("fn f() -> a::B { c::d::<e::F>(); matches!(x, g::H(_)) }"), ["a::B", "c::d", "e::F", "g::H"]);
     }
 
     #[test]
@@ -375,10 +308,7 @@ mod tests {
             type T = fn(z::A);
         "#;
         assert_eq!(paths(text), ["u::v", "z::A"]);
-        assert_eq!(
-            read(text).test_lines,
-            [(5, 6), (7, 8), (9, 10), (11, 11), (12, 13)]
-        );
+        assert_eq!(read(text).test_lines, [(5, 6), (7, 8), (9, 10), (11, 11), (12, 13)]);
     }
 
     #[test]
@@ -387,33 +317,20 @@ mod tests {
             paths("use super::a; use self::b; use super::super::c;"),
             ["crate::http::a", "crate::http::pages::b", "crate::c"]
         );
-        assert_eq!(
-            paths("mod inner { use super::a; }"),
-            ["crate::http::pages::a"]
-        );
+        assert_eq!(paths("mod inner { use super::a; }"), ["crate::http::pages::a"]);
     }
 
     #[test]
     fn calls_and_macros_are_told_apart() {
         let read = read("fn plan() { plan(); self.plan(x); plan!(); a != plan }");
-        let follows: Vec<Follow> = read
-            .all
-            .iter()
-            .filter(|mention| mention.last() == "plan")
-            .map(|mention| mention.follow)
-            .collect();
-        assert_eq!(
-            follows,
-            [Follow::Call, Follow::Call, Follow::Macro, Follow::Other]
-        );
+        let follows: Vec<Follow> =
+            read.all.iter().filter(|mention| mention.last() == "plan").map(|mention| mention.follow).collect();
+        assert_eq!(follows, [Follow::Call, Follow::Call, Follow::Macro, Follow::Other]);
     }
 
     #[test]
     fn a_test_module_in_another_file_is_named() {
-        assert_eq!(
-            read("#[cfg(test)] pub(crate) mod fakes;").test_modules,
-            [["crate", "http", "pages", "fakes"]]
-        );
+        assert_eq!(read("#[cfg(test)] pub(crate) mod fakes;").test_modules, [["crate", "http", "pages", "fakes"]]);
         assert!(read("mod fakes;").test_modules.is_empty());
     }
 }

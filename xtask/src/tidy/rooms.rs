@@ -16,66 +16,22 @@ struct Room {
 /// Edit here, with a reason, when the design changes.
 const ROOMS: &[Room] = &[
     // The cycle and the store behind it know each other through the ports alone.
-    Room {
-        name: "scheduler",
-        crates: &["domain", "ports"],
-        modules: &[],
-    },
-    Room {
-        name: "embedded",
-        crates: &["domain", "ports"],
-        modules: &[],
-    },
+    Room { name: "scheduler", crates: &["domain", "ports"], modules: &[] },
+    Room { name: "embedded", crates: &["domain", "ports"], modules: &[] },
     // Decorators of ports, metrics and logs.
-    Room {
-        name: "observe",
-        crates: &["domain", "ports"],
-        modules: &[],
-    },
-    Room {
-        name: "providers",
-        crates: &["domain", "ports"],
-        modules: &["api"],
-    },
+    Room { name: "observe", crates: &["domain", "ports"], modules: &[] },
+    Room { name: "providers", crates: &["domain", "ports"], modules: &["api"] },
     // What crosses the wire, and so neither side's inside.
-    Room {
-        name: "api",
-        crates: &["domain"],
-        modules: &[],
-    },
-    Room {
-        name: "http",
-        crates: &["domain", "ports"],
-        modules: &["api"],
-    },
+    Room { name: "api", crates: &["domain"], modules: &[] },
+    Room { name: "http", crates: &["domain", "ports"], modules: &["api"] },
     // They speak HTTP, never ports.
-    Room {
-        name: "agent",
-        crates: &["domain"],
-        modules: &["api"],
-    },
-    Room {
-        name: "cli",
-        crates: &["domain"],
-        modules: &["api", "config"],
-    },
+    Room { name: "agent", crates: &["domain"], modules: &["api"] },
+    Room { name: "cli", crates: &["domain"], modules: &["api", "config"] },
     // Documents in, documents out; no store.
-    Room {
-        name: "plan",
-        crates: &["domain"],
-        modules: &["api"],
-    },
-    Room {
-        name: "simulate",
-        crates: &["domain"],
-        modules: &["api"],
-    },
+    Room { name: "plan", crates: &["domain"], modules: &["api"] },
+    Room { name: "simulate", crates: &["domain"], modules: &["api"] },
     // Reads an export, or a stopped store that the wiring hands it.
-    Room {
-        name: "audit",
-        crates: &["domain", "ports"],
-        modules: &["api"],
-    },
+    Room { name: "audit", crates: &["domain", "ports"], modules: &["api"] },
 ];
 
 const OUR_CRATES: &[&str] = &["adapters_redis", "domain", "ports"];
@@ -115,11 +71,7 @@ fn store(source: &Source, mention: &Mention) -> Option<Finding> {
     })?;
     let is_wiring = source.path.starts_with("crates/app/src/wiring");
     (!is_wiring && !source.path.starts_with(home)).then(|| {
-        source.finding(
-            mention.line,
-            format!("only the wiring names {name}"),
-            "take a port from wiring.rs instead",
-        )
+        source.finding(mention.line, format!("only the wiring names {name}"), "take a port from wiring.rs instead")
     })
 }
 
@@ -130,39 +82,23 @@ fn room(source: &Source, mention: &Mention) -> Option<Finding> {
         return None;
     };
     let (what, allowed) = match first.as_str() {
-        "crate" | "app" => (
-            second,
-            second == room.name || room.modules.contains(&second.as_str()),
-        ),
-        krate => (
-            first,
-            !OUR_CRATES.contains(&krate) || room.crates.contains(&krate),
-        ),
+        "crate" | "app" => (second, second == room.name || room.modules.contains(&second.as_str())),
+        krate => (first, !OUR_CRATES.contains(&krate) || room.crates.contains(&krate)),
     };
     (!allowed).then(|| {
         let list = [room.crates, room.modules].concat().join(", ");
         let what = format!("{} imports {what} ({})", room.name, mention.shown());
-        source.finding(
-            mention.line,
-            what,
-            format!("it may import {list}; hand it in by the wiring"),
-        )
+        source.finding(mention.line, what, format!("it may import {list}; hand it in by the wiring"))
     })
 }
 
 /// `http` explains a plan and never makes one.
 fn planning(source: &Source, mention: &Mention) -> Option<Finding> {
     let is_http = room_of(source).is_some_and(|room| room.name == "http");
-    let imports =
-        mention.path.first().is_some_and(|first| first == "domain") && mention.last() == "plan";
+    let imports = mention.path.first().is_some_and(|first| first == "domain") && mention.last() == "plan";
     let calls = mention.last() == "plan" && mention.follow == Follow::Call;
-    (is_http && (imports || calls)).then(|| {
-        source.finding(
-            mention.line,
-            "http never calls plan",
-            "ask placement::explain of the cached view",
-        )
-    })
+    (is_http && (imports || calls))
+        .then(|| source.finding(mention.line, "http never calls plan", "ask placement::explain of the cached view"))
 }
 
 fn room_of(source: &Source) -> Option<&'static Room> {
@@ -183,56 +119,24 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        check(&[Source::new(path, text.to_owned()).unwrap()])
-            .into_iter()
-            .map(|finding| finding.what)
-            .collect()
+        check(&[Source::new(path, text.to_owned()).unwrap()]).into_iter().map(|finding| finding.what).collect()
     }
 
     #[test]
     fn a_room_does_not_see_another() {
         let cycle = "crates/app/src/scheduler/cycle.rs";
-        assert!(
-            found(
-                cycle,
-                "use domain::Fleet; use ports::rows; use super::view::View; use tokio::time;"
-            )
-            .is_empty()
-        );
-        assert_eq!(
-            found(cycle, "use crate::http::Page;"),
-            ["scheduler imports http (crate::http::Page)"]
-        );
-        assert_eq!(
-            found(cycle, "use super::super::{api, wiring::Stores};").len(),
-            2
-        );
-        assert_eq!(
-            found(cycle, "fn f() { assert!(crate::observe::on()) }").len(),
-            1
-        );
+        assert!(found(cycle, "use domain::Fleet; use ports::rows; use super::view::View; use tokio::time;").is_empty());
+        assert_eq!(found(cycle, "use crate::http::Page;"), ["scheduler imports http (crate::http::Page)"]);
+        assert_eq!(found(cycle, "use super::super::{api, wiring::Stores};").len(), 2);
+        assert_eq!(found(cycle, "fn f() { assert!(crate::observe::on()) }").len(), 1);
     }
 
     #[test]
     fn agent_and_cli_never_see_ports() {
-        for path in [
-            "crates/app/src/agent/core.rs",
-            "crates/app/src/cli.rs",
-            "crates/app/src/api.rs",
-        ] {
-            assert_eq!(
-                found(path, "use ports::BacklogRepository;").len(),
-                1,
-                "{path}"
-            );
+        for path in ["crates/app/src/agent/core.rs", "crates/app/src/cli.rs", "crates/app/src/api.rs"] {
+            assert_eq!(found(path, "use ports::BacklogRepository;").len(), 1, "{path}");
         }
-        assert!(
-            found(
-                "crates/app/src/cli/run.rs",
-                "use crate::api::ContainerDocument;"
-            )
-            .is_empty()
-        );
+        assert!(found("crates/app/src/cli/run.rs", "use crate::api::ContainerDocument;").is_empty());
     }
 
     #[test]
@@ -240,37 +144,16 @@ mod tests {
         let text = "use crate::embedded::Store; use adapters_redis::Store as Redis; fn f() { MemoryStore::new() }";
         assert!(found("crates/app/src/wiring.rs", text).is_empty());
         assert_eq!(found("crates/app/src/main.rs", text).len(), 3);
-        assert_eq!(
-            found(
-                "crates/app/src/lib.rs",
-                "pub mod embedded; pub use embedded::Store;"
-            )
-            .len(),
-            1
-        );
-        assert_eq!(
-            found(
-                "crates/app/src/embedded/rows.rs",
-                "use redb::Database; use super::Store;"
-            )
-            .len(),
-            0
-        );
-        assert_eq!(
-            found("crates/ports/src/rows.rs", "use redb::Database;").len(),
-            1
-        );
+        assert_eq!(found("crates/app/src/lib.rs", "pub mod embedded; pub use embedded::Store;").len(), 1);
+        assert_eq!(found("crates/app/src/embedded/rows.rs", "use redb::Database; use super::Store;").len(), 0);
+        assert_eq!(found("crates/ports/src/rows.rs", "use redb::Database;").len(), 1);
     }
 
     #[test]
     fn http_never_plans() {
         let path = "crates/app/src/http/explain.rs";
         assert!(
-            found(
-                path,
-                "use domain::placement::explain; fn plan() {} fn f(plan: u32) { explain(plan) }"
-            )
-            .is_empty()
+            found(path, "use domain::placement::explain; fn plan() {} fn f(plan: u32) { explain(plan) }").is_empty()
         );
         assert_eq!(found(path, "use domain::placement::plan;").len(), 1);
         assert_eq!(found(path, "fn f() { view.plan(batch) }").len(), 1);
@@ -280,12 +163,6 @@ mod tests {
     fn tests_are_free() {
         let text = "#[cfg(test)] mod tests { use crate::embedded::Store; }";
         assert!(found("crates/app/src/scheduler/cycle.rs", text).is_empty());
-        assert!(
-            found(
-                "crates/app/src/scheduler/tests.rs",
-                "use crate::embedded::Store;"
-            )
-            .is_empty()
-        );
+        assert!(found("crates/app/src/scheduler/tests.rs", "use crate::embedded::Store;").is_empty());
     }
 }

@@ -32,10 +32,7 @@ fn main() {
 }
 
 fn value<'a>(arguments: &'a [String], option: &str) -> &'a str {
-    let at = arguments
-        .iter()
-        .position(|argument| argument == option)
-        .expect("the option is given");
+    let at = arguments.iter().position(|argument| argument == option).expect("the option is given");
     &arguments[at + 1]
 }
 
@@ -48,11 +45,7 @@ fn end_with_stdin(drains_for: Duration) {
 
 fn serve(listen: &str) {
     let mut workers = BTreeSet::new();
-    for stream in TcpListener::bind(listen)
-        .expect("the port is free")
-        .incoming()
-        .flatten()
-    {
+    for stream in TcpListener::bind(listen).expect("the port is free").incoming().flatten() {
         // Whoever hung up is not answered.
         let _ = answer(stream, &mut workers);
     }
@@ -61,22 +54,11 @@ fn serve(listen: &str) {
 fn answer(mut stream: TcpStream, workers: &mut BTreeSet<String>) -> io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    while lines
-        .next()
-        .transpose()?
-        .is_some_and(|line| !line.is_empty())
-    {}
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
     let path = request.split(' ').nth(1).unwrap_or_default();
     workers.extend(path.strip_prefix("/join/").map(String::from));
-    let listed: Vec<String> = workers
-        .iter()
-        .map(|id| format!(r#"{{"id":"{id}","status":"available"}}"#))
-        .collect();
-    write!(
-        stream,
-        "HTTP/1.0 200 OK\r\n\r\n{{\"workers\":[{}]}}",
-        listed.join(",")
-    )
+    let listed: Vec<String> = workers.iter().map(|id| format!(r#"{{"id":"{id}","status":"available"}}"#)).collect();
+    write!(stream, "HTTP/1.0 200 OK\r\n\r\n{{\"workers\":[{}]}}", listed.join(","))
 }
 
 /// Joins again and again, since a server forgets everybody when it is killed.
