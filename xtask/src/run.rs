@@ -12,7 +12,7 @@ mod restarts;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::burst::Burst;
 use crate::cargo::{cargo, root, succeed, target_directory};
@@ -55,9 +55,11 @@ enum Store {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let folder = Folder::open(&options.folder())?;
+    if options.burst.is_some() {
+        folder.must_be_ours()?;
+    }
     let Some(_lock) = folder.lock()? else {
-        say_where_it_runs(&folder);
-        return Ok(ExitCode::SUCCESS);
+        return options.find_it_running(&folder);
     };
     leftover::wait(&folder)?;
     folder.forget_address()?;
@@ -69,21 +71,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let interrupts = Interrupts::listen()?;
     let mut fleet = Fleet::new(folder, port::choose(options.port, options.first_port())?, options.store_name());
     let outcome = fleet.start(options.agents, &interrupts).and_then(|wait| match (wait, burst) {
-        (Wait::Interrupted, _) => Ok(ExitCode::SUCCESS),
+        (Wait::Interrupted, Some(_)) => Ok(ExitCode::FAILURE),
+        (Wait::Interrupted, None) => Ok(ExitCode::SUCCESS),
         (_, Some(burst)) => burst.measure(&mut fleet, &interrupts),
         (_, None) => stand_until_interrupted(&mut fleet, &interrupts),
     });
     fleet.stop(&interrupts);
     outcome
-}
-
-/// A second run finds what it wanted already there, so it is no failure.
-fn say_where_it_runs(folder: &Folder) {
-    let shown = folder.shown();
-    match folder.address() {
-        Some(address) => answer(&format!("already running in {shown}: {address}")),
-        None => answer(&format!("already starting in {shown}; its address will be in {shown}/address")),
-    }
 }
 
 fn stand_until_interrupted(fleet: &mut Fleet, interrupts: &Interrupts) -> Result<ExitCode> {
@@ -104,6 +98,20 @@ impl Options {
     /// A burst keeps out of the way of the server that a developer has open.
     fn first_port(&self) -> u16 {
         if self.burst.is_some() { 7170 } else { 7070 }
+    }
+
+    /// Whoever wants a fleet finds it there, so a second run is no failure; a burst would have measured nothing.
+    fn find_it_running(&self, folder: &Folder) -> Result<ExitCode> {
+        let shown = folder.shown();
+        let where_it_is = match folder.address() {
+            Some(address) => format!("already running in {shown}: {address}"),
+            None => format!("already starting in {shown}; its address will be in {shown}/address"),
+        };
+        if self.burst.is_some() {
+            bail!("{where_it_is}\nnext: wait until it ends, or cargo xtask run --burst N --data ANOTHER_FOLDER");
+        }
+        answer(&where_it_is);
+        Ok(ExitCode::SUCCESS)
     }
 
     fn store_name(&self) -> Option<&'static str> {

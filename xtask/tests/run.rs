@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -27,12 +28,16 @@ impl Run {
     }
 
     fn start_in(scratch: &TempDir, out: &str, options: &[&str]) -> Self {
+        Self::start_with("cargo", scratch, out, options)
+    }
+
+    fn start_with(cargo: &str, scratch: &TempDir, out: &str, options: &[&str]) -> Self {
         let folder = scratch.path().join("data");
         let out = scratch.path().join(out);
         let talk = File::create(&out).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(["run", "--agents", "3", "--program", env!("CARGO_BIN_EXE_fake-stowplan"), "--data"]);
-        command.arg(&folder).args(options).env_remove("STOWPLAN_TOKEN").stdin(Stdio::null());
+        command.arg(&folder).args(options).env("CARGO", cargo).env_remove("STOWPLAN_TOKEN").stdin(Stdio::null());
         let child = command.stdout(talk.try_clone().unwrap()).stderr(talk).spawn().unwrap();
         Self { child, folder, out }
     }
@@ -94,6 +99,15 @@ fn free_port() -> String {
 fn is_alive(pid: Pid) -> bool {
     let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
     fs::read(path).is_ok_and(|arguments| !arguments.is_empty())
+}
+
+/// A stand-in for cargo that tells what it was asked, and whose measurement exits with 7.
+fn fake_cargo(scratch: &TempDir) -> String {
+    let path = scratch.path().join("cargo");
+    let script = "#!/bin/sh\necho \"cargo $*\"\ncase \"$*\" in *--server*) exit 7;; esac\n";
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// Tells the stand-in whose data folder that is what to do.
@@ -207,4 +221,37 @@ fn a_taken_port_is_refused_with_one_that_is_free() {
     let mut run = Run::start_in(&scratch, "out", &["--port", &port]);
     assert_eq!(run.wait_to_end().code(), Some(1));
     assert!(run.said().contains(&format!("port {port} is taken\nnext: cargo xtask run --port ")), "{}", run.said());
+}
+
+#[test]
+fn a_burst_is_measured_on_an_emptied_folder_and_its_exit_code_is_passed_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut before = Run::start_in(&scratch, "before", &["--port", &free_port()]);
+    before.wait_to_say("workers are ready");
+    before.signal(Signal::TERM);
+    before.wait_to_end();
+    tell(&scratch, "server", "die");
+    let port = free_port();
+    let options = ["--burst", "100", "--port", &port];
+    let mut run = Run::start_with(&fake_cargo(&scratch), &scratch, "out", &options);
+    assert_eq!(run.wait_to_end().code(), Some(7), "{}", run.said());
+    let bench = "cargo bench --package app --bench burst";
+    let measured = format!("{bench} -- --server http://127.0.0.1:{port} --containers 100\n");
+    let said = run.said();
+    let build = said.find(&format!("{bench} --no-run\n")).expect("it is built first");
+    assert!(said.find("starting the server") > Some(build), "{said}");
+    assert!(said.find(&measured) > said.find("starting 3 agents"), "{said}");
+    assert!(run.log("server").contains("drained"), "{said}");
+}
+
+#[test]
+fn a_burst_in_a_folder_of_somebody_else_removes_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    tell(&scratch, "thesis", "chapter-1");
+    let mut run = Run::start_with(&fake_cargo(&scratch), &scratch, "out", &["--burst", "100"]);
+    assert_eq!(run.wait_to_end().code(), Some(1));
+    assert!(run.said().contains("holds files and no run of ours"), "{}", run.said());
+    let left: Vec<_> = fs::read_dir(&run.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["thesis"]);
+    assert!(run.folder.join("thesis/chapter-1").exists());
 }

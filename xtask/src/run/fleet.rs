@@ -110,7 +110,7 @@ impl Fleet {
         }
         lines.push(format!("logs: {data}/logs   pids: {data}/pids   end: Ctrl-C"));
         lines.push("next, in another terminal:".to_owned());
-        if !data.ends_with(".stowplan") {
+        if !std::env::current_dir().is_ok_and(|here| folder.is_found_from(&here)) {
             lines.push(format!("  export STOWPLAN_SERVER={address}"));
         }
         let tries = ["run -- echo hello", "submit -- sleep 60", "status", "worker list"];

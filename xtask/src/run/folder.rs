@@ -9,19 +9,21 @@ use anyhow::{Context, Result, bail};
 use super::shown;
 
 const LOCK: &str = "run.lock";
+/// What the lock file says in a folder that was empty when the first run came.
+const OURS: &str = "everything here belongs to cargo xtask run\n";
 
 pub(crate) struct Folder {
     root: PathBuf,
-    /// Whether a run of ours was here before, or nothing was.
-    ours: bool,
 }
 
 impl Folder {
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let made = fs::create_dir_all(root).and_then(|()| root.canonicalize());
         let root = made.with_context(|| format!("failed to make the folder {}", root.display()))?;
-        let ours = root.join(LOCK).exists() || fs::read_dir(&root)?.next().is_none();
-        Ok(Self { root, ours })
+        if fs::read_dir(&root)?.next().is_none() {
+            fs::write(root.join(LOCK), OURS).with_context(|| format!("failed to write in {}", root.display()))?;
+        }
+        Ok(Self { root })
     }
 
     /// The lock of the run that owns this folder; `None` while another run does. It ends with the process that holds
@@ -37,11 +39,17 @@ impl Folder {
         }
     }
 
-    /// Removes everything but the lock.
-    pub(crate) fn empty(&self) -> Result<()> {
-        if !self.ours {
+    /// Refuses a folder that held files before any run did.
+    pub(crate) fn must_be_ours(&self) -> Result<()> {
+        if fs::read_to_string(self.root.join(LOCK)).unwrap_or_default() != OURS {
             bail!("{} holds files and no run of ours\nnext: cargo xtask run --data ANOTHER_FOLDER", self.shown());
         }
+        Ok(())
+    }
+
+    /// Removes everything but the lock.
+    pub(crate) fn empty(&self) -> Result<()> {
+        self.must_be_ours()?;
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
             let path = entry.path();
@@ -117,6 +125,11 @@ impl Folder {
         Ok(pids)
     }
 
+    /// Whether the program finds the address by itself, as it looks for `.stowplan/address` here and above.
+    pub(crate) fn is_found_from(&self, here: &Path) -> bool {
+        self.root.ends_with(".stowplan") && self.root.parent().is_some_and(|above| here.starts_with(above))
+    }
+
     pub(crate) fn shown(&self) -> String {
         shown(&self.root)
     }
@@ -162,6 +175,16 @@ mod tests {
         let error = folder.empty().unwrap_err();
         assert!(error.to_string().contains("no run of ours"), "{error}");
         assert!(scratch.path().join("thesis.txt").exists());
+    }
+
+    #[test]
+    fn the_default_folder_is_found_from_below() {
+        let scratch = tempfile::tempdir().unwrap();
+        let above = scratch.path().canonicalize().unwrap();
+        let folder = |name: &str| Folder::open(&above.join(name)).unwrap();
+        assert!(folder(".stowplan").is_found_from(&above.join("docs")));
+        assert!(!folder(".stowplan").is_found_from(Path::new("/")));
+        assert!(!folder("mine.stowplan").is_found_from(&above));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Stands in for `stowplan` in the tests of `cargo xtask run`: serves health and workers, joins, drains, dies.
 //!
 //! A file in a process's data folder changes what it does: `die` ends it at once, `slow` lets it drain for a second,
-//! `stubborn` for ever.
+//! `stubborn` for a minute.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ fn main() {
         process::exit(3);
     }
     let drains_for = match (data.join("slow").exists(), data.join("stubborn").exists()) {
-        (_, true) => Duration::MAX,
+        (_, true) => Duration::from_mins(1),
         (true, false) => Duration::from_secs(1),
         (false, false) => Duration::ZERO,
     };
