@@ -39,7 +39,7 @@ const OUR_CRATES: &[&str] = &["adapters_redis", "domain", "ports"];
 /// Names of concrete stores and of their clients, and the one place that may say them beside the wiring.
 const STORES: &[(&str, &str)] = &[
     ("embedded", "crates/app/src/embedded"),
-    ("MemoryStore", "crates/app/src/embedded"),
+    ("MemoryStore", "crates/ports/"),
     ("redb", "crates/app/src/embedded"),
     ("adapters_redis", "crates/adapters-redis/"),
     ("deadpool_redis", "crates/adapters-redis/"),
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(found("crates/app/src/main.rs", text).len(), 3);
         assert_eq!(found("crates/app/src/lib.rs", "pub mod embedded; pub use embedded::Store;").len(), 1);
         assert_eq!(found("crates/app/src/embedded/rows.rs", "use redb::Database; use super::Store;").len(), 0);
-        assert_eq!(found("crates/ports/src/rows.rs", "use redb::Database;").len(), 1);
+        assert_eq!(found("crates/ports/src/rows.rs", "use memory::MemoryStore; use redb::Database;").len(), 1);
     }
 
     #[test]
