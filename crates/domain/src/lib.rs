@@ -16,7 +16,9 @@ pub mod worker;
 
 pub mod fleet;
 pub mod quota;
+pub mod retry;
 
+pub mod batch;
 pub mod placement;
 mod strategy;
 

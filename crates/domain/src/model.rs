@@ -375,6 +375,8 @@ pub struct StartOrder {
     pub runtime: Option<crate::id::Runtime>,
     /// What happens when the worker is cut off.
     pub if_silent: IfSilent,
+    /// When it was handed in.
+    pub submitted: Timestamp,
     /// What to run.
     pub body: Arc<Body>,
 }

@@ -125,6 +125,14 @@ impl Usage {
         }
     }
 
+    /// Whether more is used than `other`, of any resource.
+    pub fn exceeds(&self, other: &Self) -> bool {
+        self.cpu_milli > other.cpu_milli
+            || self.memory_mib > other.memory_mib
+            || self.gpu_milli > other.gpu_milli
+            || self.containers > other.containers
+    }
+
     /// Whether nothing is used.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()

@@ -97,6 +97,21 @@ pub enum Outcome {
     Done,
 }
 
+impl Outcome {
+    /// One word for it, for metrics and formats.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::AlreadyDone => "already_done",
+            Self::NotPending => "not_pending",
+            Self::WorkerGone => "worker_gone",
+            Self::WorkerClosed => "worker_closed",
+            Self::OverQuota(_) => "over_quota",
+            Self::NoRoom(_) => "no_room",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// What became of one removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovalOutcome {

@@ -75,6 +75,7 @@ fn hand_over<R: Rows>(step: &mut Step<R>, row: ContainerRow) -> Result<Option<Or
                 booking: place.booking.clone(),
                 runtime: row.ask.runtime.clone(),
                 if_silent: row.if_silent,
+                submitted: row.submitted,
                 body: step.rows().body(&row.id)?.unwrap_or_default(),
             };
             if let State::Placed(place) = &row.state {

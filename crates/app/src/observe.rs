@@ -1,0 +1,100 @@
+//! What the outside sees of the scheduler's work: metrics, and the log lines that operators search for.
+
+mod metered;
+mod metrics;
+
+use std::sync::Arc;
+
+use domain::fleet::Fleet;
+use domain::id::{ContainerId, WorkerId};
+use ports::{PortError, Ports};
+
+use crate::scheduler::{BatchReport, Observer};
+
+pub use metrics::Metrics;
+
+/// The same ports, every call counted.
+pub fn metered(ports: &Ports, metrics: &Arc<Metrics>) -> Ports {
+    metered::over(ports, metrics)
+}
+
+/// Turns what the scheduler says into metrics and log lines.
+pub struct Watch {
+    metrics: Arc<Metrics>,
+}
+
+impl Watch {
+    /// Watches into `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl Observer for Watch {
+    fn batch_planned(&self, report: &BatchReport) {
+        tracing::info!(
+            requests = report.size,
+            cache_hit = report.cache_hit,
+            planning_us = micros(report.planning),
+            "processing batch of container requests"
+        );
+    }
+
+    fn batch_committed(&self, report: &BatchReport) {
+        self.metrics.count_batch(report);
+        tracing::info!(
+            placed = report.placed,
+            workers = report.workers_used,
+            parked = report.parked.values().sum::<u64>(),
+            commit_us = report.commit.map(micros),
+            "batch updated worker capacity"
+        );
+    }
+
+    fn fleet_seen(&self, fleet: &Fleet) {
+        self.metrics.see_fleet(fleet);
+    }
+
+    fn mandate_changed(&self, held: bool) {
+        self.metrics.see_mandate(held);
+        tracing::info!(held, "the right to plan this cell changed hands");
+    }
+
+    fn stepped_down(&self, error: &PortError) {
+        tracing::warn!(error = chain(error), "stepping down as planner");
+    }
+
+    fn store_failed(&self, error: &PortError) {
+        tracing::warn!(error = chain(error), "the store did not answer; trying again");
+    }
+
+    fn corrupt_parked(&self, ids: &[ContainerId]) {
+        for id in ids {
+            tracing::error!(container = %id, "parked a request whose row cannot be decoded");
+        }
+    }
+
+    fn worker_lost(&self, worker: &WorkerId, containers: u32) {
+        self.metrics.count_lost(containers);
+        tracing::warn!(worker = %worker, containers, "gave up a silent worker; its containers run elsewhere");
+    }
+
+    fn losing_suspended(&self, silent: usize, workers: usize) {
+        tracing::error!(silent, workers, "too many workers are silent at once; none is given up until fewer are");
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// An error with all that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

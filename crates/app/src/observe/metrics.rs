@@ -1,0 +1,253 @@
+//! Every metric by name: the seed's, and what else an operator asks for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use domain::container::Phase;
+use domain::fleet::Fleet;
+use domain::model::backlog::Depth;
+use domain::resources::GPU_WHOLE_MILLI;
+use domain::time::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::scheduler::BatchReport;
+
+type Ratio = Gauge<f64, AtomicU64>;
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident),+ })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($field: String),+ }
+    )*};
+}
+
+labels! {
+    OutcomeLabel { outcome }
+    OperationLabel { operation }
+    StateLabel { state }
+    ReasonLabel { reason }
+    ResourceLabel { resource }
+    AdditionLabel { pool, reason }
+}
+
+/// All metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    batch_size: Histogram,
+    batch_collection: Histogram,
+    batch_workers_used: Histogram,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    utilization: Family<ResourceLabel, Ratio>,
+    scheduling: Histogram,
+    handover: Histogram,
+    planning: Histogram,
+    commit: Histogram,
+    outcomes: Family<OutcomeLabel, Counter>,
+    store_calls: Family<OperationLabel, Counter>,
+    backlog: Family<StateLabel, Gauge>,
+    backlog_oldest: Ratio,
+    unplaced: Family<ReasonLabel, Gauge>,
+    lost: Counter,
+    planner: Gauge,
+}
+
+/// From 50 microseconds to about 100 seconds.
+fn seconds() -> Histogram {
+    Histogram::new((0..21).map(|step| 0.000_05 * f64::powi(2.0, step)))
+}
+
+/// From 1 to 5,000 and beyond.
+fn counts() -> Histogram {
+    Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("stowplan"),
+            batch_size: counts(),
+            batch_collection: seconds(),
+            batch_workers_used: counts(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            utilization: Family::default(),
+            scheduling: seconds(),
+            handover: seconds(),
+            planning: seconds(),
+            commit: seconds(),
+            outcomes: Family::default(),
+            store_calls: Family::default(),
+            backlog: Family::default(),
+            backlog_oldest: Ratio::default(),
+            unplaced: Family::default(),
+            lost: Counter::default(),
+            planner: Gauge::default(),
+        };
+        metrics.register_batches();
+        metrics.register_rest();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register_batches(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("batch_size", "Requests in a batch", self.batch_size.clone());
+        registry.register(
+            "batch_collection_seconds",
+            "From the first request of a batch seen to all of it read",
+            self.batch_collection.clone(),
+        );
+        registry.register("batch_workers_used", "Workers that a batch placed on", self.batch_workers_used.clone());
+        registry.register("fleet_cache_hits", "Batches planned without a fleet read", self.cache_hits.clone());
+        registry.register("fleet_cache_misses", "Batches planned after a fleet read", self.cache_misses.clone());
+        registry.register(
+            "scheduling_seconds",
+            "From the submit of a request to its placement",
+            self.scheduling.clone(),
+        );
+        registry.register(
+            "handover_seconds",
+            "From the submit of a request to its worker taking it",
+            self.handover.clone(),
+        );
+        registry.register("plan_seconds", "Planning a batch", self.planning.clone());
+        registry.register("commit_seconds", "Committing a batch", self.commit.clone());
+        registry.register("commit_outcomes", "Decisions by what became of them", self.outcomes.clone());
+    }
+
+    fn register_rest(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("store_calls", "Calls of the store, by operation", self.store_calls.clone());
+        registry.register("backlog", "Requests that wait, by where", self.backlog.clone());
+        registry.register(
+            "backlog_oldest_seconds",
+            "How long the first in line has waited",
+            self.backlog_oldest.clone(),
+        );
+        registry.register("unplaced", "Requests parked, by reason", self.unplaced.clone());
+        registry.register(
+            "lost_placements",
+            "Containers that went back because their worker was given up",
+            self.lost.clone(),
+        );
+        registry.register(
+            "worker_additions",
+            "Workers asked for, by pool and reason",
+            Family::<AdditionLabel, Counter>::default(),
+        );
+        registry.register(
+            "worker_utilization_ratio",
+            "What containers own of the fleet's room",
+            self.utilization.clone(),
+        );
+        registry.register("planner", "Whether this process plans the cell", self.planner.clone());
+    }
+
+    /// Everything in the Prometheus text format, with what only the store knows.
+    pub fn render(&self, depth: Option<&Depth>, now: Timestamp) -> String {
+        if let Some(depth) = depth {
+            self.see_backlog(depth, now);
+        }
+        let mut text = String::new();
+        // Writing to a string cannot fail; what was written would be served all the same.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts one batch.
+    pub fn count_batch(&self, report: &BatchReport) {
+        self.batch_size.observe(to_f64(report.size));
+        self.batch_collection.observe(report.collection.as_secs_f64());
+        self.batch_workers_used.observe(to_f64(report.workers_used));
+        let cache = if report.cache_hit { &self.cache_hits } else { &self.cache_misses };
+        cache.inc();
+        self.planning.observe(report.planning.as_secs_f64());
+        if let Some(commit) = report.commit {
+            self.commit.observe(commit.as_secs_f64());
+        }
+        for waited in &report.waited {
+            self.scheduling.observe(waited.as_secs_f64());
+        }
+        for (outcome, count) in &report.outcomes {
+            self.outcomes.get_or_create(&OutcomeLabel { outcome: (*outcome).to_owned() }).inc_by(*count);
+        }
+    }
+
+    /// Counts one call of the store.
+    pub fn count_call(&self, operation: &str) {
+        self.store_calls.get_or_create(&OperationLabel { operation: operation.to_owned() }).inc();
+    }
+
+    /// Counts one container handed to its worker.
+    pub fn count_handover(&self, waited: Duration) {
+        self.handover.observe(waited.as_secs_f64());
+    }
+
+    /// Counts containers whose worker was given up.
+    pub fn count_lost(&self, containers: u32) {
+        self.lost.inc_by(u64::from(containers));
+    }
+
+    /// Notes whether this process plans the cell.
+    pub fn see_mandate(&self, held: bool) {
+        self.planner.set(i64::from(held));
+    }
+
+    /// Reads utilization and who waits for what off the fleet.
+    pub fn see_fleet(&self, fleet: &Fleet) {
+        let (mut used, mut total) = ([0_u64; 3], [0_u64; 3]);
+        for worker in fleet.workers() {
+            let (size, own) = (&worker.spec.total, &worker.used);
+            let gpus = own.gpu_milli.iter().map(|milli| u64::from(*milli)).sum();
+            let whole = u64::from(size.gpu_count) * u64::from(GPU_WHOLE_MILLI);
+            for (sums, amounts) in [
+                (&mut used, [own.cpu_milli, own.memory_mib, gpus]),
+                (&mut total, [size.cpu_milli, size.memory_mib, whole]),
+            ] {
+                sums.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum = sum.saturating_add(amount));
+            }
+        }
+        for (resource, (used, total)) in ["cpu", "memory", "gpu"].iter().zip(used.into_iter().zip(total)) {
+            let ratio = if total == 0 { 0.0 } else { to_f64(used) / to_f64(total) };
+            self.utilization.get_or_create(&ResourceLabel { resource: (*resource).to_owned() }).set(ratio);
+        }
+        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+        for lot in fleet.lots.values() {
+            *reasons.entry(lot.why.word()).or_default() += lot.count;
+        }
+        self.unplaced.clear();
+        for (reason, count) in reasons {
+            let gauge = self.unplaced.get_or_create(&ReasonLabel { reason: reason.to_owned() }).clone();
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn see_backlog(&self, depth: &Depth, now: Timestamp) {
+        let set = |state: &str, count: u64| {
+            let gauge = self.backlog.get_or_create(&StateLabel { state: state.to_owned() }).clone();
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        set("ready", depth.ready);
+        set("parked", depth.parked);
+        for phase in Phase::ALL.into_iter().filter(|phase| !phase.is_ended() && *phase != Phase::Pending) {
+            set(phase.as_str(), depth.phases[phase as usize]);
+        }
+        let oldest = depth.oldest_ready.map_or(Duration::ZERO, |since| since.until(now));
+        self.backlog_oldest.set(oldest.as_secs_f64());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are approximate beyond 2^52")]
+fn to_f64(count: impl TryInto<u64>) -> f64 {
+    count.try_into().unwrap_or(u64::MAX) as f64
+}

@@ -1,0 +1,161 @@
+//! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
+//!
+//! [`cycle`] is one turn of it; [`view`] is the fleet as it was seen last; `housekeeping` gives up silent workers and
+//! forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
+
+mod cycle;
+mod housekeeping;
+mod mandate;
+mod refill;
+mod report;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::batch::BatchPolicy;
+use domain::fleet::{Fleet, Policy};
+use domain::id::{CellName, PlannerId, WorkerId};
+use domain::model::containers::Keep;
+use domain::request::Submission;
+use domain::time::Timestamp;
+use ports::{PortError, Ports};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use cycle::Scheduled;
+pub use report::{BatchReport, Observer};
+pub use view::View;
+
+/// What a scheduler is told once.
+#[derive(Clone)]
+pub struct Settings {
+    /// The cell that it plans.
+    pub cell: CellName,
+    /// Who it is: a new name at every start.
+    pub planner: PlannerId,
+    /// How requests are gathered.
+    pub batch: BatchPolicy,
+    /// How they are placed.
+    pub policy: Policy,
+    /// How long a worker may be silent, and then how long until its work is given away.
+    pub keepalive: Duration,
+    /// See `keepalive`.
+    pub grace: Duration,
+    /// How long a planner's stamp must stand still before another may take over.
+    pub lasts: Duration,
+    /// How long ended containers are kept.
+    pub keep: Keep,
+    /// Reads the wall clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// The planner of one cell, as the rest of the process sees it.
+#[derive(Clone)]
+pub struct Planner {
+    view: Arc<RwLock<View>>,
+    holds_mandate: Arc<AtomicBool>,
+    calls: mpsc::Sender<ScheduleCall>,
+}
+
+/// Why a request was not placed on a worker by name.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// Another process plans this cell.
+    #[error("this process does not plan the cell")]
+    NotPlanner,
+    /// The store did not answer.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// One request for one worker, by name.
+struct ScheduleCall {
+    worker: WorkerId,
+    request: Submission,
+    answer: oneshot::Sender<Result<Scheduled, PortError>>,
+}
+
+/// The scheduler of one cell.
+pub struct Scheduler {
+    ports: Ports,
+    settings: Settings,
+    observer: Arc<dyn Observer>,
+    planner: Planner,
+    calls: mpsc::Receiver<ScheduleCall>,
+}
+
+/// How many requests for a worker by name may wait for the cycle to end.
+const SCHEDULE_CALLS_MAX: usize = 64;
+
+impl Scheduler {
+    /// Puts a scheduler together; it does nothing before [`Scheduler::run`].
+    pub fn new(ports: Ports, settings: Settings, observer: Arc<dyn Observer>) -> Self {
+        let (sender, calls) = mpsc::channel(SCHEDULE_CALLS_MAX);
+        let planner = Planner { view: Arc::default(), holds_mandate: Arc::default(), calls: sender };
+        Self { ports, settings, observer, planner, calls }
+    }
+
+    /// What the rest of the process sees of it.
+    pub fn planner(&self) -> Planner {
+        self.planner.clone()
+    }
+
+    /// Plans the cell whenever it holds the mandate, until it is told to stop; then leaves the cell to the next.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow_and_update() {
+            let mandate = tokio::select! {
+                mandate = mandate::acquire(&self.ports, &self.settings) => mandate,
+                _ = stop.changed() => return,
+            };
+            self.planner.holds_mandate.store(true, Ordering::Release);
+            self.observer.mandate_changed(true);
+            self.view_mut().forget_all();
+            tokio::select! {
+                error = cycle::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer, &mut self.calls) =>
+                    self.observer.stepped_down(&error),
+                error = housekeeping::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer) =>
+                    self.observer.stepped_down(&error),
+                _ = stop.changed() => mandate::resign(&self.ports, &mandate).await,
+            }
+            self.planner.holds_mandate.store(false, Ordering::Release);
+            self.observer.mandate_changed(false);
+        }
+    }
+
+    fn view_mut(&self) -> std::sync::RwLockWriteGuard<'_, View> {
+        self.planner.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Planner {
+    /// Whether this process plans the cell.
+    pub fn holds_mandate(&self) -> bool {
+        self.holds_mandate.load(Ordering::Acquire)
+    }
+
+    /// Reads the fleet as it was seen last; none if this process does not plan the cell, or has not looked yet.
+    pub fn fleet(&self) -> Option<Arc<Fleet>> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        (self.holds_mandate() && view.was_read()).then(|| view.fleet())
+    }
+
+    /// How long a worker has been silent, as far as this planner has watched it.
+    pub fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).silent_for(worker)
+    }
+
+    /// Places a request on this worker, if it is eligible and has room: the seed's old entry point.
+    ///
+    /// Hands the request in if it is new, then commits its one placement between two cycles.
+    pub async fn schedule_request(&self, worker: WorkerId, request: Submission) -> Result<Scheduled, ScheduleError> {
+        if !self.holds_mandate() {
+            return Err(ScheduleError::NotPlanner);
+        }
+        let (answer, placed) = oneshot::channel();
+        self.calls.send(ScheduleCall { worker, request, answer }).await.map_err(|_| ScheduleError::NotPlanner)?;
+        Ok(placed.await.map_err(|_| ScheduleError::NotPlanner)??)
+    }
+}

@@ -1,0 +1,419 @@
+//! One turn of the scheduler: next and look, plan, commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::batch::{BatchDecision, BatchWindow, Flush};
+use domain::container::Phase;
+use domain::id::{ContainerId, Revision};
+use domain::model::Mandate;
+use domain::model::backlog::{InLine, Line, SubmitOutcome};
+use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
+use domain::model::workers::Look;
+use domain::placement::{Candidate, Verdict, place_on, plan};
+use domain::retry::Backoff;
+use domain::wait::Rule;
+use ports::{PortError, PortResult, Ports};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::refill::Refill;
+use super::report::{BatchReport, Observer};
+use super::view::View;
+use super::{ScheduleCall, Settings};
+
+/// How many rows one page of a look holds.
+pub(super) const LOOK_PAGE: usize = 1_000;
+/// Between two tries of a call that the store did not answer.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
+
+/// What became of a request for a worker by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheduled {
+    /// It is placed there, now or before.
+    Placed,
+    /// The request was refused as it was handed in.
+    Refused(SubmitOutcome),
+    /// The worker may not serve it, or has no room: the first rule that it fails.
+    NotEligible(Rule),
+    /// There is no such worker.
+    NoSuchWorker,
+    /// The store refused the placement.
+    NotPlaced(Outcome),
+}
+
+/// Plans the cell until the mandate is lost; answers why.
+pub(super) async fn run(
+    ports: &Ports,
+    settings: &Settings,
+    mandate: &Mandate,
+    view: &RwLock<View>,
+    observer: &dyn Observer,
+    calls: &mut mpsc::Receiver<ScheduleCall>,
+) -> PortError {
+    let mut cycle = Cycle::new(ports, settings, mandate, view, observer);
+    loop {
+        match cycle.turn(calls).await {
+            Ok(()) => {}
+            Err(PortError::Unavailable(source)) => {
+                observer.store_failed(&PortError::Unavailable(source));
+                cycle.failures += 1;
+                sleep(RETRY.delay(cycle.failures, u64::from(cycle.failures))).await;
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+/// The planner at work.
+pub(super) struct Cycle<'a> {
+    ports: &'a Ports,
+    settings: &'a Settings,
+    mandate: &'a Mandate,
+    view: &'a RwLock<View>,
+    observer: &'a dyn Observer,
+    refill: Refill,
+    /// How far the backlog was when it was read last.
+    seen: Revision,
+    /// Room may have become free that no look has read.
+    room_unread: bool,
+    /// Calls that the store did not answer, and batches that it refused in part, since the last that went well.
+    failures: u32,
+}
+
+/// What was read for one batch.
+struct Batch {
+    line: Line,
+    candidates: Vec<InLine>,
+    /// Whether the fleet was read for it.
+    looked: bool,
+    began: Instant,
+}
+
+impl<'a> Cycle<'a> {
+    pub(super) fn new(
+        ports: &'a Ports,
+        settings: &'a Settings,
+        mandate: &'a Mandate,
+        view: &'a RwLock<View>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let (refill, seen) = (Refill::new(), Revision(0));
+        Self { ports, settings, mandate, view, observer, refill, seen, room_unread: true, failures: 0 }
+    }
+
+    /// One batch, and then whatever there is to wait for.
+    async fn turn(&mut self, calls: &mut mpsc::Receiver<ScheduleCall>) -> PortResult<()> {
+        while let Ok(call) = calls.try_recv() {
+            self.schedule(call).await?;
+        }
+        self.gather().await?;
+        if self.once().await? {
+            return Ok(());
+        }
+        self.wait(calls).await
+    }
+
+    /// One cycle. Answers whether there may be more to do at once.
+    pub(super) async fn once(&mut self) -> PortResult<bool> {
+        let batch = self.next_and_look().await?;
+        if batch.candidates.is_empty() && batch.line.corrupt.is_empty() {
+            return Ok(self.refill.is_wanted());
+        }
+        let full = batch.line.ready.len() >= self.settings.batch.size_max();
+        let (batch, verdicts, mut report) = self.plan(batch).await?;
+        let refused = self.commit(&batch, verdicts, &mut report).await?;
+        self.failures = if refused { self.failures + 1 } else { 0 };
+        if refused {
+            sleep(RETRY.delay(self.failures, 0)).await;
+        }
+        Ok(full || refused || self.room_unread || self.refill.is_wanted())
+    }
+
+    /// The first requests in line, and what changed in the fleet: two reads, one round trip.
+    async fn next_and_look(&mut self) -> PortResult<Batch> {
+        let began = Instant::now();
+        let lots = self.refill.take();
+        let cached = self.view().is_fresh(self.settings.batch.fleet_cache());
+        let size_max = self.settings.batch.size_max();
+        let next = self.ports.backlog.next(&self.settings.cell, None, size_max, lots);
+        let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
+        let (line, ()) = tokio::try_join!(next, look)?;
+        self.seen = line.mark.revision;
+        let mut looked = !cached;
+        if line.ready.is_empty() && self.room_unread && cached {
+            look_again(self).await?;
+            looked = true;
+        }
+        if looked {
+            self.fleet_was_read();
+        }
+        let from_lots = line.lots.iter().flat_map(|(_, members)| members);
+        let candidates = line.ready.iter().chain(from_lots).cloned().collect();
+        Ok(Batch { line, candidates, looked, began })
+    }
+
+    /// After a look: whatever became free may serve those who wait.
+    fn fleet_was_read(&mut self) {
+        self.room_unread = false;
+        let mut view = self.view_mut();
+        let (freed, fleet) = (view.take_freed(), view.fleet());
+        drop(view);
+        self.observer.fleet_seen(&fleet);
+        if freed {
+            self.refill.want_what_fits(&fleet, &self.settings.policy, self.settings.batch.size_max());
+        }
+        self.refill.sweep_when_due(&fleet);
+    }
+
+    /// Plans the batch. If anything does not fit on a cached fleet, the changes are read and all of it planned once more,
+    /// before anything parks.
+    async fn plan(&mut self, mut batch: Batch) -> PortResult<(Batch, Vec<Verdict>, BatchReport)> {
+        let candidates: Vec<Candidate> = batch.candidates.iter().map(|waiting| waiting.candidate.clone()).collect();
+        let collection = batch.began.elapsed();
+        let began = Instant::now();
+        let fleet = self.view().fleet();
+        let mut verdicts = plan(&fleet, &candidates, &self.settings.policy);
+        drop(fleet);
+        let mut planning = began.elapsed();
+        let cache_hit = !batch.looked;
+        let waits = |verdict: &Verdict| matches!(verdict, Verdict::Wait { .. });
+        if cache_hit && verdicts.iter().any(waits) {
+            look_again(self).await?;
+            self.fleet_was_read();
+            batch.looked = true;
+            let began = Instant::now();
+            let fleet = self.view().fleet();
+            verdicts = plan(&fleet, &candidates, &self.settings.policy);
+            planning += began.elapsed();
+        }
+        let report = BatchReport {
+            size: candidates.len(),
+            cache_hit: !batch.looked,
+            collection,
+            planning,
+            ..BatchReport::default()
+        };
+        Ok((batch, verdicts, report))
+    }
+
+    /// Commits every decision of the batch in one step. Answers whether the store refused any.
+    async fn commit(&mut self, batch: &Batch, verdicts: Vec<Verdict>, report: &mut BatchReport) -> PortResult<bool> {
+        let mut decisions = Vec::with_capacity(verdicts.len());
+        let mut deciding = Vec::with_capacity(verdicts.len());
+        let mut workers = BTreeSet::new();
+        for (waiting, verdict) in batch.candidates.iter().zip(verdicts) {
+            if let Verdict::Place { worker, .. } = &verdict {
+                workers.insert(worker.clone());
+            }
+            if let Some(decision) = decision(&waiting.candidate, verdict) {
+                decisions.push(decision);
+                deciding.push(waiting);
+            }
+        }
+        report.workers_used = workers.len();
+        self.observer.batch_planned(report);
+        decisions.extend(batch.line.corrupt.iter().map(|(key, id)| Decision {
+            container: id.clone(),
+            attempt: domain::id::Attempt(0),
+            kind: DecisionKind::ParkCorrupt { key: *key, detail: "the request's row cannot be decoded".to_owned() },
+        }));
+        if decisions.is_empty() {
+            return Ok(false);
+        }
+        let began = Instant::now();
+        let answer = self.finalize(&decisions, &deciding).await?;
+        report.commit = Some(began.elapsed());
+        self.tell(&decisions, &deciding, &answer, report);
+        let refusal =
+            |outcome: &Outcome| !matches!(outcome, Outcome::Done | Outcome::AlreadyDone | Outcome::NotPending);
+        Ok(answer.outcomes.iter().any(refusal))
+    }
+
+    /// Commits decisions, repeating the same until the store answers, and books what was placed in the view.
+    async fn finalize(&self, decisions: &[Decision], deciding: &[&InLine]) -> PortResult<CommitAnswer> {
+        let commit = Commit { decisions: decisions.to_vec(), limits: self.limits(deciding), ..Commit::default() };
+        let mut tries = 0;
+        let answer = loop {
+            let now = (self.settings.clock)();
+            match self.ports.placements.commit(self.mandate, now, commit.clone()).await {
+                Err(PortError::Unavailable(source)) => {
+                    self.observer.store_failed(&PortError::Unavailable(source));
+                    tries += 1;
+                    sleep(RETRY.delay(tries, u64::from(tries))).await;
+                }
+                answer => break answer?,
+            }
+        };
+        let mut view = self.view_mut();
+        view.apply_commit(decisions, deciding, &answer);
+        if tries > 0 {
+            // What a repeated commit answers may have been done by the first: the fleet is read again.
+            view.mark_stale();
+        }
+        Ok(answer)
+    }
+
+    /// The limits of the workspaces that are placed for.
+    fn limits(&self, deciding: &[&InLine]) -> BTreeMap<domain::id::Workspace, domain::quota::QuotaLimits> {
+        let Some(quotas) = &self.settings.policy.quotas else {
+            return BTreeMap::new();
+        };
+        let workspaces = deciding.iter().map(|waiting| &waiting.candidate.ask.workspace);
+        workspaces.map(|workspace| (workspace.clone(), *quotas.limits(workspace))).collect()
+    }
+
+    fn tell(&self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer, report: &mut BatchReport) {
+        let now = (self.settings.clock)();
+        let mut corrupt: Vec<ContainerId> = Vec::new();
+        for (index, (decision, outcome)) in decisions.iter().zip(&answer.outcomes).enumerate() {
+            *report.outcomes.entry(outcome.word()).or_default() += 1;
+            match &decision.kind {
+                DecisionKind::Place { .. } if *outcome == Outcome::Done => {
+                    report.placed += 1;
+                    report.waited.extend(deciding.get(index).map(|waiting| waiting.submitted.until(now)));
+                }
+                DecisionKind::Park { why, .. } if *outcome == Outcome::Done => {
+                    *report.parked.entry(why.word()).or_default() += 1;
+                }
+                DecisionKind::ParkCorrupt { .. } => corrupt.push(decision.container.clone()),
+                _ => {}
+            }
+        }
+        if !corrupt.is_empty() {
+            self.observer.corrupt_parked(&corrupt);
+        }
+        self.observer.batch_committed(report);
+    }
+
+    /// With `flush = window`, lets requests gather before the batch is read.
+    async fn gather(&mut self) -> PortResult<()> {
+        if self.settings.batch.flush() == Flush::Idle || self.refill.is_wanted() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        loop {
+            let depth = self.ports.backlog.depth(&self.settings.cell).await?;
+            let waiting = usize::try_from(depth.ready).unwrap_or(usize::MAX);
+            let window = BatchWindow { elapsed: began.elapsed(), waiting, commit_in_flight: false };
+            match window.decide(&self.settings.batch) {
+                BatchDecision::Close => return Ok(()),
+                BatchDecision::WaitAtMost(_) if waiting == 0 => return Ok(()),
+                BatchDecision::WaitAtMost(left) => sleep(left.min(GATHER_LOOK)).await,
+            }
+        }
+    }
+
+    /// Waits for ready work, freed room, a call, or the next sweep.
+    async fn wait(&mut self, calls: &mut mpsc::Receiver<ScheduleCall>) -> PortResult<()> {
+        let at_most = self.refill.until_sweep().max(Duration::from_millis(1));
+        let wait = self.ports.backlog.wait(&self.settings.cell, self.seen, at_most);
+        tokio::select! {
+            woken = timeout(at_most * 2, wait) => {
+                if let Ok(woken) = woken {
+                    let woken = woken?;
+                    let somebody_waits = !self.view().fleet().lots.is_empty();
+                    self.room_unread |= somebody_waits && woken > self.seen;
+                }
+            }
+            Some(call) = calls.recv() => self.schedule(call).await?,
+        }
+        let fleet = self.view().fleet();
+        self.refill.sweep_when_due(&fleet);
+        Ok(())
+    }
+
+    /// Places one request on one worker by name, through the same commit as a batch.
+    async fn schedule(&mut self, call: ScheduleCall) -> PortResult<()> {
+        let ScheduleCall { worker, request, answer } = call;
+        let outcome = self.schedule_on(&worker, request).await;
+        if let Err(PortError::StaleTerm | PortError::Rewound) = &outcome {
+            return outcome.map(drop);
+        }
+        // Nobody waits for the answer any more: the request is placed or in line all the same.
+        let _ = answer.send(outcome);
+        Ok(())
+    }
+
+    async fn schedule_on(
+        &mut self,
+        worker: &domain::id::WorkerId,
+        request: domain::request::Submission,
+    ) -> PortResult<Scheduled> {
+        let (cell, now) = (&self.settings.cell, (self.settings.clock)());
+        let id = request.id.clone();
+        let submitted = self.ports.backlog.submit(cell, now, vec![request]).await?.pop();
+        match submitted {
+            Some(SubmitOutcome::Accepted | SubmitOutcome::Already(Phase::Pending)) => {}
+            Some(SubmitOutcome::Already(_)) => return Ok(Scheduled::Placed),
+            refused => return Ok(Scheduled::Refused(refused.unwrap_or(SubmitOutcome::Conflict))),
+        }
+        look_again(self).await?;
+        let Some(row) = self.ports.containers.get(cell, vec![id]).await?.pop().flatten().map(|found| found.row) else {
+            return Ok(Scheduled::NotPlaced(Outcome::NotPending));
+        };
+        let fleet = self.view().fleet();
+        let Some(worker) = fleet.worker(worker) else {
+            return Ok(Scheduled::NoSuchWorker);
+        };
+        let booking = match place_on(worker, &row.ask, &self.settings.policy) {
+            Ok(booking) => booking,
+            Err(rule) => return Ok(Scheduled::NotEligible(rule)),
+        };
+        let kind = DecisionKind::Place { worker: worker.id.clone(), incarnation: worker.incarnation, booking };
+        let decision = Decision { container: row.id.clone(), attempt: row.attempt, kind };
+        let lot = row.state.lot().cloned();
+        let candidate = Candidate { id: row.id, key: row.key, attempt: row.attempt, ask: row.ask, lot };
+        let waiting = InLine { candidate, submitted: row.submitted };
+        let answer = self.finalize(&[decision], &[&waiting]).await?;
+        Ok(match answer.outcomes.into_iter().next() {
+            Some(Outcome::Done | Outcome::AlreadyDone) => Scheduled::Placed,
+            other => Scheduled::NotPlaced(other.unwrap_or(Outcome::NotPending)),
+        })
+    }
+
+    fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view_mut(&self) -> std::sync::RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While a batch gathers, how often its size is looked at.
+const GATHER_LOOK: Duration = Duration::from_millis(10);
+
+async fn look_again(cycle: &Cycle<'_>) -> PortResult<()> {
+    look(cycle.ports, cycle.settings, cycle.view).await
+}
+
+/// Reads what changed in the fleet into the view.
+pub(super) async fn look(ports: &Ports, settings: &Settings, view: &RwLock<View>) -> PortResult<()> {
+    loop {
+        let since = view.read().unwrap_or_else(PoisonError::into_inner).upto();
+        let look = ports.workers.look(&settings.cell, since, LOOK_PAGE).await?;
+        let mut view = view.write().unwrap_or_else(PoisonError::into_inner);
+        match look {
+            Look::Whole => view.read_anew(),
+            Look::Page(page) => {
+                let more = page.more;
+                view.apply(page);
+                if !more {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// What is to be written of a verdict; nothing if the request waits where it waited before.
+fn decision(candidate: &Candidate, verdict: Verdict) -> Option<Decision> {
+    let kind = match verdict {
+        Verdict::Place { worker, incarnation, booking } => DecisionKind::Place { worker, incarnation, booking },
+        Verdict::Wait { lot, .. } if candidate.lot.as_ref() == Some(&lot) => return None,
+        Verdict::Wait { lot, why } => DecisionKind::Park { lot, why },
+    };
+    Some(Decision { container: candidate.id.clone(), attempt: candidate.attempt, kind })
+}

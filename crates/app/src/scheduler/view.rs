@@ -1,0 +1,171 @@
+//! The fleet as the planner saw it last: read in changes, and kept up with its own commits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::fleet::Fleet;
+use domain::id::{Revision, WorkerId};
+use domain::ledger;
+use domain::model::FleetName;
+use domain::model::backlog::InLine;
+use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
+use domain::model::workers::LookPage;
+use domain::quota::Usage;
+use domain::worker::{Closed, Status, Worker, WorkerRow};
+use tokio::time::Instant;
+
+/// The cached fleet, and what the planner's own clock says about it.
+#[derive(Default)]
+pub struct View {
+    fleet: Arc<Fleet>,
+    upto: Option<Revision>,
+    read_at: Option<Instant>,
+    stale: bool,
+    freed: bool,
+    drains: BTreeMap<WorkerId, Drain>,
+    silent: BTreeMap<WorkerId, Duration>,
+}
+
+/// A drain, counted from when the planner first saw it.
+struct Drain {
+    within: Duration,
+    since: Instant,
+}
+
+impl View {
+    /// The fleet.
+    pub fn fleet(&self) -> Arc<Fleet> {
+        Arc::clone(&self.fleet)
+    }
+
+    /// Whether it was ever read.
+    pub fn was_read(&self) -> bool {
+        self.upto.is_some()
+    }
+
+    /// Whether it may serve: read less than `max_age` ago, and nothing since has shown it to be wrong.
+    pub(super) fn is_fresh(&self, max_age: Duration) -> bool {
+        !self.stale && self.read_at.is_some_and(|at| at.elapsed() < max_age)
+    }
+
+    /// Asks for a look before the next plan.
+    pub(super) fn mark_stale(&mut self) {
+        self.stale = true;
+    }
+
+    /// Since when changes are to be read.
+    pub(super) fn upto(&self) -> Option<Revision> {
+        self.upto
+    }
+
+    /// Begins with nothing.
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Forgets what was read, but not what the clock says.
+    pub(super) fn read_anew(&mut self) {
+        (self.fleet, self.upto) = (Arc::default(), None);
+    }
+
+    /// Whether room or quota became free since this was asked last.
+    pub(super) fn take_freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
+    }
+
+    /// Takes in a page of changes.
+    pub(super) fn apply(&mut self, page: LookPage) {
+        self.upto = Some(page.upto.revision);
+        if !page.more {
+            (self.read_at, self.stale) = (Some(Instant::now()), false);
+        }
+        let fleet = Arc::make_mut(&mut self.fleet);
+        for name in page.gone {
+            match name {
+                FleetName::Worker(id) => {
+                    fleet.remove(&id);
+                    self.drains.remove(&id);
+                    self.silent.remove(&id);
+                }
+                FleetName::Lot(key) => drop(fleet.lots.remove(&key)),
+                FleetName::Usage(workspace) => self.freed |= fleet.usage.remove(&workspace).is_some(),
+            }
+        }
+        for row in page.workers {
+            let worker = row.to_worker();
+            self.freed |= frees_room(fleet.worker(&row.id), &worker);
+            follow_drain(&mut self.drains, &row);
+            fleet.put(worker);
+        }
+        for (workspace, usage) in page.usage {
+            let before = fleet.usage.insert(workspace, usage);
+            self.freed |= before.is_some_and(|before| before.exceeds(&usage));
+        }
+        fleet.lots.extend(page.lots.into_iter().map(|lot| (lot.key.clone(), lot)));
+    }
+
+    /// Books what a commit of our own placed. The cached revision moves on only if nobody wrote in between, and if all
+    /// that the commit changed is booked here.
+    pub(super) fn apply_commit(&mut self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer) {
+        let fleet = Arc::make_mut(&mut self.fleet);
+        for ((decision, waiting), outcome) in decisions.iter().zip(deciding).zip(&answer.outcomes) {
+            let candidate = &waiting.candidate;
+            let (DecisionKind::Place { worker, booking, .. }, Outcome::Done) = (&decision.kind, outcome) else {
+                self.stale = true;
+                continue;
+            };
+            if let Some(worker) = fleet.worker_mut(worker) {
+                ledger::adopt(&mut worker.used, booking);
+            }
+            let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
+            *usage = usage.plus(&Usage::of(&candidate.ask));
+            // A lot that was read from has changed.
+            self.stale |= candidate.lot.is_some();
+        }
+        // Requests that cannot be decoded follow the others, and change a lot.
+        self.stale |= decisions.len() > deciding.len();
+        if !self.stale && self.upto == Some(answer.before) {
+            self.upto = Some(answer.after);
+        }
+    }
+
+    /// Workers whose drain has come due.
+    pub(super) fn drains_due(&self) -> Vec<WorkerId> {
+        let due = |drain: &Drain| drain.since.elapsed() >= drain.within;
+        self.drains.iter().filter(|(_, drain)| due(drain)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Notes how long workers have been silent.
+    pub(super) fn note_silence(&mut self, silent: BTreeMap<WorkerId, Duration>) {
+        self.silent = silent;
+    }
+
+    /// How long a worker has been silent, if it is watched.
+    pub fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
+        self.silent.get(worker).copied()
+    }
+}
+
+/// Whether something may fit on `now` that did not fit before.
+fn frees_room(before: Option<&Worker>, now: &Worker) -> bool {
+    let Some(before) = before.filter(|before| before.status == Status::Available) else {
+        return now.status == Status::Available;
+    };
+    let (was, is) = (before.free(), now.free());
+    now.status == Status::Available
+        && (before.spec != now.spec
+            || is.cpu_milli > was.cpu_milli
+            || is.memory_mib > was.memory_mib
+            || is.gpu_milli.iter().zip(&was.gpu_milli).any(|(is, was)| is > was))
+}
+
+fn follow_drain(drains: &mut BTreeMap<WorkerId, Drain>, row: &WorkerRow) {
+    match row.closed {
+        Closed::Draining { within, due: false } => {
+            let drain = drains.entry(row.id.clone()).or_insert_with(|| Drain { within, since: Instant::now() });
+            drain.within = within;
+        }
+        _ => drop(drains.remove(&row.id)),
+    }
+}
