@@ -21,10 +21,7 @@ use domain::time::Timestamp;
 use domain::wait::LotKey;
 use domain::worker::WorkerSpec;
 use ports::rows::{MemoryStore, RowPorts};
-use ports::{
-    BacklogRepository, MockBacklogRepository, MockPlacementRepository, MockWorkerRepository, PlacementRepository,
-    PortError, Ports, WorkerRepository,
-};
+use ports::{MockBacklogRepository, MockPlacementRepository, MockWorkerRepository, PortError, Ports};
 
 use super::cycle::Cycle;
 use super::{BatchReport, Observer, Scheduled, Scheduler, Settings, View};
