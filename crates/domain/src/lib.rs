@@ -1,6 +1,6 @@
 //! Batch placement and the capacity ledger: pure functions over plain values.
 //!
-//! In reading order: the vocabulary ([`id`] to [`fleet`]), where a batch goes ([`placement`]), and what a store does
+//! In reading order: the vocabulary ([`id`] to [`fleet`]), where a batch goes ([`batch`], [`placement`]), and what a store does
 //! ([`ledger`], `model`, checked by `audit`). Nothing here reads a clock, does I/O, or answers differently twice.
 
 pub mod id;
@@ -17,7 +17,11 @@ pub mod worker;
 pub mod fleet;
 pub mod quota;
 
+pub mod batch;
 pub mod placement;
 mod strategy;
+
+pub mod provisioning;
+pub mod retry;
 
 pub mod ledger;
