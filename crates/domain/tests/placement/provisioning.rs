@@ -14,9 +14,12 @@ use super::scenario::{Scenario, check_growth};
 fn identical_requests_get_exactly_as_many_as_hold_them() {
     // The seed asked for one worker a request: thirty that fit on three asked for thirty.
     let requests: Vec<String> = (1..=30).map(|n| format!("request r{n} cpu=2 memory=1Gi")).collect();
-    check_growth(&format!("pool p cpu=20 max=100\n{}", requests.join("\n")), expect![[r#"
+    check_growth(
+        &format!("pool p cpu=20 max=100\n{}", requests.join("\n")),
+        expect![[r#"
         3 of p for r1 r2 r3 r4 r5 r6 r7 r8 r9 r10 r11 r12 r13 r14 r15 r16 r17 r18 r19 r20 r21 r22 r23 r24 r25 r26 r27 r28 r29 r30
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
