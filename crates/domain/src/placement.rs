@@ -16,7 +16,7 @@ pub(crate) mod devices;
 pub(crate) mod eligibility;
 mod line;
 mod overlay;
-mod preference;
+pub(crate) mod preference;
 mod reason;
 mod sentence;
 

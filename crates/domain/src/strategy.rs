@@ -7,21 +7,31 @@ mod spread;
 use crate::fleet::Strategy;
 use crate::resources::{Capacity, GPU_WHOLE_MILLI, Used};
 
-/// What is left of a worker, its GPUs together.
+/// Some of each resource, GPUs together whatever the device.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Left {
+pub(crate) struct Amount {
     pub(crate) cpu_milli: u64,
     pub(crate) memory_mib: u64,
     pub(crate) gpu_milli: u64,
 }
 
-impl Left {
-    pub(crate) fn of(total: &Capacity, used: &Used) -> Self {
+impl Amount {
+    /// What is left of a worker of size `total`.
+    pub(crate) fn left(total: &Capacity, used: &Used) -> Self {
         let device = |index| u64::from(GPU_WHOLE_MILLI.saturating_sub(used.gpu_milli_at(index)));
         Self {
             cpu_milli: total.cpu_milli.saturating_sub(used.cpu_milli),
             memory_mib: total.memory_mib.saturating_sub(used.memory_mib),
             gpu_milli: (0..total.gpu_count).map(device).sum(),
+        }
+    }
+
+    /// This without `other`, which is part of it.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            cpu_milli: self.cpu_milli - other.cpu_milli,
+            memory_mib: self.memory_mib - other.memory_mib,
+            gpu_milli: self.gpu_milli - other.gpu_milli,
         }
     }
 }
@@ -31,14 +41,14 @@ impl Left {
 /// It is taken over all workers, whatever their status, so that a cordon does not change how the others compare.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Yardstick {
-    largest: Left,
+    largest: Amount,
 }
 
 impl Yardstick {
     pub(crate) fn of<'a>(totals: impl IntoIterator<Item = &'a Capacity>) -> Self {
-        let mut largest = Left::default();
+        let mut largest = Amount::default();
         for total in totals {
-            let empty = Left::of(total, &Used::default());
+            let empty = Amount::left(total, &Used::default());
             largest.cpu_milli = largest.cpu_milli.max(empty.cpu_milli);
             largest.memory_mib = largest.memory_mib.max(empty.memory_mib);
             largest.gpu_milli = largest.gpu_milli.max(empty.gpu_milli);
@@ -48,7 +58,7 @@ impl Yardstick {
 
     /// The sum over all resources, each in millionths of the largest total. CPU-only requests count GPUs too: else
     /// they would settle beside free ones and use up the cpu that these need.
-    pub(crate) fn measure(&self, amount: Left) -> u64 {
+    pub(crate) fn measure(&self, amount: Amount) -> u64 {
         let millionths = |part: u64, whole: u64| match whole {
             0 => 0,
             _ => u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole)).unwrap_or(u64::MAX),
@@ -61,7 +71,7 @@ impl Yardstick {
 }
 
 /// What `strategy` thinks of a worker with `left` left after the placement; the smallest is chosen.
-pub(crate) fn cost(strategy: Strategy, left: Left, yardstick: &Yardstick) -> u64 {
+pub(crate) fn cost(strategy: Strategy, left: Amount, yardstick: &Yardstick) -> u64 {
     match strategy {
         Strategy::BestFit => best_fit::cost(left, yardstick),
         Strategy::Spread => spread::cost(left, yardstick),

@@ -5,6 +5,7 @@ use crate::fleet::{CpuOnGpuWorkers, Policy};
 use crate::id::PoolName;
 use crate::request::{Ask, GpuAsk, GpuWish};
 use crate::resources::{Booking, Capacity, Used};
+use crate::strategy::Amount;
 use crate::wait::Rule;
 use crate::worker::{Status, Worker, WorkerSpec};
 
@@ -12,7 +13,7 @@ use crate::worker::{Status, Worker, WorkerSpec};
 pub(crate) struct Need<'a> {
     pub(crate) ask: &'a Ask,
     /// What it books: what it asks, and the policy's overhead.
-    pub(crate) memory_mib: u64,
+    memory_mib: u64,
     /// Pools that may serve it without the kind of GPU that it wishes, the first choice first.
     failover: Vec<&'a PoolName>,
     cpu_on_gpu_workers: CpuOnGpuWorkers,
@@ -63,6 +64,12 @@ impl<'a> Need<'a> {
         ensure(within(used.memory_mib, self.memory_mib, total.memory_mib), Rule::Memory)?;
         let has_devices = |gpu: &GpuAsk| devices::have_room(total, used, gpu.count, gpu.milli);
         ensure(!total.is_exceeded_by(used) && self.ask.gpu.as_ref().is_none_or(has_devices), Rule::GpuRoom)
+    }
+
+    /// How much it takes of each resource.
+    pub(crate) fn amount(&self) -> Amount {
+        let gpu_milli = self.ask.gpu.as_ref().map_or(0, |gpu| u64::from(gpu.count) * u64::from(gpu.milli));
+        Amount { cpu_milli: self.ask.cpu_milli, memory_mib: self.memory_mib, gpu_milli }
     }
 
     /// What it would own on a worker of size `total`, if its devices can be chosen.

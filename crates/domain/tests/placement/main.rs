@@ -6,5 +6,6 @@ mod eligibility;
 mod explain;
 mod lots;
 mod preference;
+mod provisioning;
 mod quotas;
 mod scenario;

@@ -18,8 +18,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strategy};
-use domain::id::{Attempt, GpuType, Incarnation, Revision, WorkerId, Workspace};
+use domain::id::{Attempt, GpuType, Incarnation, PoolName, Revision, WorkerId, Workspace};
+use domain::ledger;
 use domain::placement::{Candidate, Explanation, Verdict, explain, plan, sentence};
+use domain::provisioning::{NewWorkers, new_workers};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
 use domain::quota::{Limit, QuotaLimits, Usage};
 use domain::request::{Ask, GpuAsk, GpuWish, OrderKey};
@@ -57,6 +59,24 @@ pub(crate) fn check_explain(scenario: &str, expected: Expect) {
     let rules: Vec<String> = rules.iter().map(|(rule, count)| format!("{} {count}", rule.as_str())).collect();
     let mut table = format!("fits [{}]\nfails [{}]\n", fits.join(" "), rules.join(", "));
     let _ = writeln!(table, "{}\n{}", decision(candidate, verdict), explanation.sentence(&candidate.ask));
+    expected.assert_eq(&table);
+}
+
+/// Plans the batch, and compares what became of it and which workers the rest would need.
+#[expect(clippy::needless_pass_by_value, reason = "a table reads better without an ampersand")]
+pub(crate) fn check_growth(scenario: &str, expected: Expect) {
+    let scenario = Scenario::read(scenario);
+    let verdicts = plan(&scenario.fleet, &scenario.batch, &scenario.policy);
+    let mut table = String::new();
+    for (candidate, verdict) in scenario.batch.iter().zip(&verdicts) {
+        if !verdict.is_demand() {
+            let _ = writeln!(table, "{}", decision(candidate, verdict));
+        }
+    }
+    for NewWorkers { pool, count, for_ids } in scenario.growth(&verdicts) {
+        let ids: Vec<String> = for_ids.iter().map(ToString::to_string).collect();
+        let _ = writeln!(table, "{count} of {pool} for {}", ids.join(" "));
+    }
     expected.assert_eq(&table);
 }
 
@@ -114,6 +134,38 @@ impl Scenario {
         fleet.lots =
             lots.iter().map(|rest| read_lot(rest, &scenario.batch)).map(|row| (row.key.clone(), row)).collect();
         Self { fleet, ..scenario }
+    }
+
+    /// The new workers for what `verdicts` left unplaced, once the rest is booked.
+    pub(crate) fn growth(&self, verdicts: &[Verdict]) -> Vec<NewWorkers> {
+        let mut fleet = self.fleet.clone();
+        let mut unplaced = Vec::new();
+        for (candidate, verdict) in self.batch.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Place { worker, booking, .. } => {
+                    let worker = fleet.worker_mut(worker).expect("a plan names workers of its fleet");
+                    ledger::adopt(&mut worker.used, booking);
+                    let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
+                    *usage = usage.plus(&Usage::of(&candidate.ask));
+                }
+                Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(candidate),
+                Verdict::Wait { .. } => {}
+            }
+        }
+        new_workers(&fleet.pools, &fleet, &unplaced, &self.policy)
+    }
+
+    /// The same with so many more available workers of each pool.
+    pub(crate) fn with_workers(&self, counts: &BTreeMap<PoolName, u64>) -> Self {
+        let mut fleet = self.fleet.clone();
+        for pool in &self.fleet.pools {
+            for n in 0..counts.get(&pool.name).copied().unwrap_or(0) {
+                let (spec, status, used) = (Arc::clone(&pool.spec), Status::Available, Used::default());
+                let id = named(&format!("{}-new-{n}", pool.name));
+                fleet.put(Worker { id, spec, status, incarnation: Incarnation(1), used });
+            }
+        }
+        Self { fleet, policy: self.policy.clone(), batch: self.batch.clone() }
     }
 
     fn read_policy(&mut self, rest: &str) {
