@@ -186,7 +186,7 @@ async fn an_unanswered_commit_is_repeated_with_the_same_ids() {
     });
     bench.ports.placements = Arc::new(fake);
     let _ = bench.cycle().once().await.unwrap();
-    let commits = commits.lock().unwrap();
+    let commits = commits.lock().unwrap().clone();
     assert_eq!(commits[0], commits[1]);
     assert!(bench.worker_of("a").await.is_some() && bench.worker_of("b").await.is_some());
     assert_eq!(bench.notes.failed.load(Ordering::Relaxed), 1);
