@@ -13,9 +13,10 @@ use crate::scheduler::{BatchReport, Observer};
 
 pub use metrics::Metrics;
 
-/// The same ports, every call counted.
-pub fn metered(ports: &Ports, metrics: &Arc<Metrics>) -> Ports {
-    metered::over(ports, metrics)
+/// The same ports, every call counted by operation: `look`, or `housekeeping_look` for a caller that is not the batch's
+/// own path.
+pub fn metered(ports: &Ports, metrics: &Arc<Metrics>, caller: Option<&'static str>) -> Ports {
+    metered::over(ports, metrics, caller)
 }
 
 /// Turns what the scheduler says into metrics and log lines.

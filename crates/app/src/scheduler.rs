@@ -81,6 +81,7 @@ struct ScheduleCall {
 /// The scheduler of one cell.
 pub struct Scheduler {
     ports: Ports,
+    housekeeping: Ports,
     settings: Settings,
     observer: Arc<dyn Observer>,
     planner: Planner,
@@ -91,11 +92,12 @@ pub struct Scheduler {
 const SCHEDULE_CALLS_MAX: usize = 64;
 
 impl Scheduler {
-    /// Puts a scheduler together; it does nothing before [`Scheduler::run`].
-    pub fn new(ports: Ports, settings: Settings, observer: Arc<dyn Observer>) -> Self {
+    /// Puts a scheduler together; it does nothing before [`Scheduler::run`]. Batches and housekeeping have ports of their
+    /// own, over the same store, so that their calls can be told apart.
+    pub fn new(ports: Ports, housekeeping: Ports, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         let (sender, calls) = mpsc::channel(SCHEDULE_CALLS_MAX);
         let planner = Planner { view: Arc::default(), holds_mandate: Arc::default(), calls: sender };
-        Self { ports, settings, observer, planner, calls }
+        Self { ports, housekeeping, settings, observer, planner, calls }
     }
 
     /// What the rest of the process sees of it.
@@ -107,7 +109,7 @@ impl Scheduler {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow_and_update() {
             let mandate = tokio::select! {
-                mandate = mandate::acquire(&self.ports, &self.settings) => mandate,
+                mandate = mandate::acquire(&self.housekeeping, &self.settings) => mandate,
                 _ = stop.changed() => return,
             };
             self.planner.holds_mandate.store(true, Ordering::Release);
@@ -116,9 +118,9 @@ impl Scheduler {
             tokio::select! {
                 error = cycle::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer, &mut self.calls) =>
                     self.observer.stepped_down(&error),
-                error = housekeeping::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer) =>
+                error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, &self.planner.view, &*self.observer) =>
                     self.observer.stepped_down(&error),
-                _ = stop.changed() => mandate::resign(&self.ports, &mandate).await,
+                _ = stop.changed() => mandate::resign(&self.housekeeping, &mandate).await,
             }
             self.planner.holds_mandate.store(false, Ordering::Release);
             self.observer.mandate_changed(false);

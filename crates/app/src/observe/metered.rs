@@ -25,8 +25,8 @@ use ports::{
 use super::Metrics;
 
 /// Wraps every port.
-pub(super) fn over(ports: &Ports, metrics: &Arc<Metrics>) -> Ports {
-    let metered = Arc::new(Metered { inner: ports.clone(), metrics: Arc::clone(metrics) });
+pub(super) fn over(ports: &Ports, metrics: &Arc<Metrics>, caller: Option<&'static str>) -> Ports {
+    let metered = Arc::new(Metered { inner: ports.clone(), metrics: Arc::clone(metrics), caller });
     Ports {
         backlog: metered.clone(),
         workers: metered.clone(),
@@ -41,9 +41,17 @@ pub(super) fn over(ports: &Ports, metrics: &Arc<Metrics>) -> Ports {
 struct Metered {
     inner: Ports,
     metrics: Arc<Metrics>,
+    caller: Option<&'static str>,
 }
 
 impl Metered {
+    fn count(&self, operation: &str) {
+        match self.caller {
+            Some(caller) => self.metrics.count_call(&format!("{caller}_{operation}")),
+            None => self.metrics.count_call(operation),
+        }
+    }
+
     fn count_handovers(&self, now: Timestamp, orders: &[Order]) {
         for order in orders {
             if let Order::Start(start) = order {
@@ -61,12 +69,12 @@ impl BacklogRepository for Metered {
         now: Timestamp,
         submissions: Vec<Submission>,
     ) -> PortResult<Vec<SubmitOutcome>> {
-        self.metrics.count_call("submit");
+        self.count("submit");
         self.inner.backlog.submit(cell, now, submissions).await
     }
 
     async fn depth(&self, cell: &CellName) -> PortResult<Depth> {
-        self.metrics.count_call("depth");
+        self.count("depth");
         self.inner.backlog.depth(cell).await
     }
 
@@ -77,12 +85,12 @@ impl BacklogRepository for Metered {
         limit: usize,
         lots: Vec<(LotKey, usize)>,
     ) -> PortResult<Line> {
-        self.metrics.count_call("next");
+        self.count("next");
         self.inner.backlog.next(cell, after, limit, lots).await
     }
 
     async fn wait(&self, cell: &CellName, seen: Revision, at_most: Duration) -> PortResult<Revision> {
-        self.metrics.count_call("backlog_wait");
+        self.count("backlog_wait");
         self.inner.backlog.wait(cell, seen, at_most).await
     }
 }
@@ -95,17 +103,17 @@ impl WorkerRepository for Metered {
         now: Timestamp,
         registration: Registration,
     ) -> PortResult<RegisterOutcome> {
-        self.metrics.count_call("register");
+        self.count("register");
         self.inner.workers.register(cell, now, registration).await
     }
 
     async fn beats(&self, cell: &CellName) -> PortResult<Beats> {
-        self.metrics.count_call("beats");
+        self.count("beats");
         self.inner.workers.beats(cell).await
     }
 
     async fn heartbeat(&self, cell: &CellName, callers: Vec<Caller>) -> PortResult<Vec<CallAnswer>> {
-        self.metrics.count_call("heartbeat");
+        self.count("heartbeat");
         self.inner.workers.heartbeat(cell, callers).await
     }
 
@@ -115,7 +123,7 @@ impl WorkerRepository for Metered {
         now: Timestamp,
         changes: Vec<(WorkerId, StatusChange)>,
     ) -> PortResult<Vec<StatusOutcome>> {
-        self.metrics.count_call("set_status");
+        self.count("set_status");
         self.inner.workers.set_status(cell, now, changes).await
     }
 
@@ -126,12 +134,12 @@ impl WorkerRepository for Metered {
         removals: Vec<(WorkerId, RemoveHow)>,
         limit: usize,
     ) -> PortResult<Vec<RemoveOutcome>> {
-        self.metrics.count_call("remove");
+        self.count("remove");
         self.inner.workers.remove(cell, now, removals, limit).await
     }
 
     async fn look(&self, cell: &CellName, since: Option<Revision>, limit: usize) -> PortResult<Look> {
-        self.metrics.count_call("look");
+        self.count("look");
         self.inner.workers.look(cell, since, limit).await
     }
 }
@@ -139,7 +147,7 @@ impl WorkerRepository for Metered {
 #[async_trait]
 impl PlacementRepository for Metered {
     async fn commit(&self, mandate: &Mandate, now: Timestamp, commit: Commit) -> PortResult<CommitAnswer> {
-        self.metrics.count_call("commit");
+        self.count("commit");
         self.inner.placements.commit(mandate, now, commit).await
     }
 
@@ -150,7 +158,7 @@ impl PlacementRepository for Metered {
         losses: Vec<Loss>,
         limit: usize,
     ) -> PortResult<Vec<LossOutcome>> {
-        self.metrics.count_call("lose");
+        self.count("lose");
         self.inner.placements.lose(mandate, now, losses, limit).await
     }
 
@@ -162,7 +170,7 @@ impl PlacementRepository for Metered {
         after: Option<OrderMark>,
         limit: usize,
     ) -> PortResult<TakeAnswer> {
-        self.metrics.count_call("take");
+        self.count("take");
         let answer = self.inner.placements.take(cell, now, caller, after, limit).await?;
         self.count_handovers(now, &answer.orders);
         Ok(answer)
@@ -175,12 +183,12 @@ impl PlacementRepository for Metered {
         caller: Caller,
         reports: Vec<Report>,
     ) -> PortResult<ReportAnswer> {
-        self.metrics.count_call("report");
+        self.count("report");
         self.inner.placements.report(cell, now, caller, reports).await
     }
 
     async fn wait(&self, cell: &CellName, seen: Revision, at_most: Duration) -> PortResult<OrdersWaiting> {
-        self.metrics.count_call("placements_wait");
+        self.count("placements_wait");
         self.inner.placements.wait(cell, seen, at_most).await
     }
 }
@@ -188,7 +196,7 @@ impl PlacementRepository for Metered {
 #[async_trait]
 impl ContainerRepository for Metered {
     async fn get(&self, cell: &CellName, ids: Vec<ContainerId>) -> PortResult<Vec<Option<Found>>> {
-        self.metrics.count_call("get");
+        self.count("get");
         self.inner.containers.get(cell, ids).await
     }
 
@@ -199,22 +207,22 @@ impl ContainerRepository for Metered {
         after: Option<ContainerId>,
         limit: usize,
     ) -> PortResult<ContainerPage> {
-        self.metrics.count_call("list");
+        self.count("list");
         self.inner.containers.list(cell, filter, after, limit).await
     }
 
     async fn stop(&self, cell: &CellName, now: Timestamp, ids: Vec<ContainerId>) -> PortResult<Vec<StopOutcome>> {
-        self.metrics.count_call("stop");
+        self.count("stop");
         self.inner.containers.stop(cell, now, ids).await
     }
 
     async fn forget(&self, cell: &CellName, now: Timestamp, keep: Keep, limit: usize) -> PortResult<Forgotten> {
-        self.metrics.count_call("forget");
+        self.count("forget");
         self.inner.containers.forget(cell, now, keep, limit).await
     }
 
     async fn export(&self, cell: &CellName, since: Option<Revision>, limit: usize) -> PortResult<ExportPage> {
-        self.metrics.count_call("export");
+        self.count("export");
         self.inner.containers.export(cell, since, limit).await
     }
 }
@@ -227,17 +235,17 @@ impl Leadership for Metered {
         planner: &PlannerId,
         expected: Option<(Term, Stamp)>,
     ) -> PortResult<AcquireOutcome> {
-        self.metrics.count_call("acquire");
+        self.count("acquire");
         self.inner.leadership.acquire(cell, planner, expected).await
     }
 
     async fn renew(&self, mandate: &Mandate) -> PortResult<()> {
-        self.metrics.count_call("renew");
+        self.count("renew");
         self.inner.leadership.renew(mandate).await
     }
 
     async fn resign(&self, mandate: &Mandate) -> PortResult<()> {
-        self.metrics.count_call("resign");
+        self.count("resign");
         self.inner.leadership.resign(mandate).await
     }
 }

@@ -306,7 +306,7 @@ async fn what_is_parked_runs_when_room_becomes_free() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let notes = Arc::new(Notes::default());
     bench.ports.leadership.resign(&bench.mandate).await.unwrap();
-    let scheduler = Scheduler::new(bench.ports.clone(), bench.settings.clone(), notes);
+    let scheduler = Scheduler::new(bench.ports.clone(), bench.ports.clone(), bench.settings.clone(), notes);
     let running = tokio::spawn(scheduler.run(stopped));
     bench.submit(vec![request("first", 1_000, 0), request("second", 1_000, 0), request("third", 1_000, 0)]).await;
     eventually(async || bench.lot_of("third").await.is_some()).await;
@@ -340,7 +340,8 @@ async fn what_cannot_fit_holds_up_nobody_behind_it() {
 async fn a_request_for_a_worker_by_name_goes_there_or_nowhere() {
     let bench = Bench::with_workers(3, 1_000).await;
     bench.ports.leadership.resign(&bench.mandate).await.unwrap();
-    let scheduler = Scheduler::new(bench.ports.clone(), bench.settings.clone(), Arc::new(Notes::default()));
+    let scheduler =
+        Scheduler::new(bench.ports.clone(), bench.ports.clone(), bench.settings.clone(), Arc::new(Notes::default()));
     let planner = scheduler.planner();
     let worker = WorkerId::new("w02").unwrap();
     let early = planner.schedule_request(worker.clone(), request("a", 1_000, 0)).await;
