@@ -12,7 +12,7 @@
 //! What is placed is booked at once, on an overlay over the fleet (`placement/overlay.rs`), so that the next request
 //! meets what is left. Everything is a function of its arguments: no clock, no chance, no order of a hash.
 
-pub(crate) mod devices;
+mod devices;
 pub(crate) mod eligibility;
 mod line;
 mod overlay;

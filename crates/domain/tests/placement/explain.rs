@@ -62,7 +62,7 @@ fn the_first_of_its_lot_waits_for_nobody() {
         "
         worker a
         request r1 key=4 lot=shape
-        lot like=r1 count=4 first=5
+        lot like=r1 count=4 first=r1
         ",
         expect![[r#"
             fits [a]

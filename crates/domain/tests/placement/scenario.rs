@@ -8,8 +8,8 @@
 //!     used w cpu=12 ...               as a quota
 //!     request r cpu=1 memory=1Gi gpu=T4|A100:2x500 pool=p machine=m workspace=w runtime=docker preemptible
 //!              affinity=k label.zone=eu key=7 lot=shape|quota
-//!     lot like=r count=3 first=1      the lot of r's shape
-//!     lot quota=w count=3 first=1
+//!     lot like=r count=3 first=1      the lot of r's shape, whose first has this key, or is this request
+//!     lot quota=w count=3 first=r
 //!
 //! Left out: a worker has 4 cpu and 16Gi, a request wants 1 cpu and 1Gi, and requests stand in the order written.
 
@@ -358,19 +358,22 @@ fn read_gpu_ask(text: &str) -> GpuAsk {
 }
 
 fn read_lot(rest: &str, batch: &[Candidate]) -> LotRow {
-    let (mut key, mut ask, mut count, mut rank) = (LotKey::Corrupt, None, 1, 0);
+    let (mut key, mut ask, mut count, mut first) = (LotKey::Corrupt, None, 1, OrderKey::default());
+    let named_like = |id: &str| batch.iter().find(|candidate| candidate.id.as_str() == id);
     for (name, value) in fields(rest) {
         match name {
             "like" => {
-                let like = batch.iter().find(|candidate| candidate.id.as_str() == value).expect(value);
+                let like = named_like(value).expect(value);
                 (key, ask) = (LotKey::Shape(like.ask.shape()), Some(Arc::clone(&like.ask)));
             }
             "quota" => key = LotKey::Quota(named(value)),
             "count" => count = value.parse().expect(value),
-            "first" => rank = value.parse().expect(value),
+            "first" => match named_like(value) {
+                Some(candidate) => first = candidate.key,
+                None => first.rank = value.parse().expect(value),
+            },
             _ => panic!("a lot has no {name}"),
         }
     }
-    let first = OrderKey { rank, revision: Revision(0), position: 0 };
     LotRow { key, ask, count, first, why: Why::NoWorkers, changed: Revision(1) }
 }
