@@ -2,5 +2,23 @@
 //! read and write them.
 
 pub mod calls;
+pub mod container;
+pub mod end;
+pub mod explain;
+pub mod export;
+pub mod field;
+pub mod json;
+pub mod moment;
+pub mod plan;
+pub mod policy;
+pub mod problem;
 pub mod quantity;
+pub mod quota;
+pub mod reason;
+pub mod request;
 pub mod worker;
+
+/// Whether a field may be left out of an answer.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

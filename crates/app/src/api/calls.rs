@@ -2,6 +2,8 @@
 //!
 //! Every call but the registration carries a [`Caller`]; every answer opens with a [`Verdict`].
 
+pub(crate) mod convert;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
+use domain::id::{GpuType, MachineName, PoolName, Runtime, WorkerId, Workspace};
+use domain::request::LABELS_MAX;
+use domain::resources::{Capacity, Free, GPU_DEVICES_MAX, GPU_WHOLE_MILLI, Used};
+use domain::worker::{DEFAULT_POOL, DEFAULT_RUNTIME, Status, Worker, WorkerRow, WorkerSpec};
 use serde::{Deserialize, Serialize};
 
-use super::quantity::Quantity;
+use super::field::{BadField, name, some_name};
+use super::is_default;
+use super::quantity::{Amount, Quantity};
+use super::request::to_labels;
+use crate::period::parse_period;
 
 /// A worker: as `GET /v1/workers` answers, as an agent registers, as a plan document lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +79,54 @@ pub struct WorkerDocument {
     /// Which run of it registered last. Answered, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
+    /// What its containers own together. Answered, never read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<UsedDocument>,
+    /// How long the planner has not heard of it. Answered, never read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silent_ms: Option<u64>,
+}
+
+/// `GET /v1/workers`: a page of workers, by id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerList {
+    /// The workers.
+    pub workers: Vec<WorkerDocument>,
+    /// `after` of the next page; none after the last.
+    pub next: Option<String>,
+}
+
+/// `POST /v1/workers/{id}/cordon`, `uncordon`, `drain` and `remove`: what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerOutcome {
+    /// The worker.
+    pub id: String,
+    /// `done`, or `already` if it was so before.
+    pub outcome: String,
+}
+
+/// `POST /v1/workers/{id}/drain`: what runs may finish within this long.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainCall {
+    /// Such as `10m`, which is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// As an exact integer; instead of `within`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<Quantity>,
+}
+
+/// `POST /v1/workers/{id}/remove`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoveCall {
+    /// Says that this run of it is gone for good: what it owns goes elsewhere.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lost: bool,
+    /// The run that the caller read; needed with `lost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u64>,
 }
 
 /// What is left of a worker.
@@ -86,6 +144,19 @@ pub struct FreeDocument {
     pub gpu_milli: Option<Vec<Quantity>>,
 }
 
+/// What the containers of a worker own together; more than it has, if it came back smaller.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedDocument {
+    /// Thousandths of a cpu.
+    pub cpu_milli: u64,
+    /// Mebibytes.
+    pub memory_mib: u64,
+    /// Milli in use of each device; those after the last one are free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpu_milli: Vec<u32>,
+}
+
 /// One name, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -96,6 +167,190 @@ pub enum OneOrMany {
     Many(Vec<String>),
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
+/// How long a drain lets run what runs, if nothing is said.
+const DRAIN_WITHIN: Duration = Duration::from_mins(10);
+
+/// The words of all states of a worker.
+const STATUSES: [Status; 6] =
+    [Status::Available, Status::Pending, Status::Cordoned, Status::Draining, Status::Drained, Status::Lost];
+
+impl WorkerDocument {
+    /// A worker as a store keeps it.
+    pub fn of(row: &WorkerRow) -> Self {
+        let (used, over_committed) = (UsedDocument::from(&row.used), row.is_over_committed());
+        Self { used: Some(used), over_committed, ..Self::of_worker(&row.to_worker()) }
+    }
+
+    fn of_worker(worker: &Worker) -> Self {
+        let spec = &worker.spec;
+        let owned = |text: &str| text.to_owned();
+        let whole = |value: u64| Some(Quantity::integer(value));
+        Self {
+            id: worker.id.to_string(),
+            pool: Some(spec.pool.to_string()),
+            status: Some(worker.status.as_str().to_owned()),
+            cpu_milli: whole(spec.total.cpu_milli),
+            memory_mib: whole(spec.total.memory_mib),
+            gpu_type: spec.gpu_type().map(ToString::to_string),
+            gpu_count: spec.gpu_type().and_then(|_| whole(spec.total.gpu_count.into())),
+            free: Some(FreeDocument::from(&worker.free())),
+            priority: spec.priority,
+            preemptible: spec.preemptible,
+            requires_pool_selector: spec.requires_pool_selector,
+            machine: spec.machine.as_ref().map(ToString::to_string),
+            workspace: spec.workspace.as_ref().map(ToString::to_string),
+            runtime: Some(OneOrMany::of(&spec.runtimes)),
+            labels: spec.labels.iter().map(|(key, value)| (owned(key), owned(value))).collect(),
+            containers: Some(worker.used.containers),
+            incarnation: Some(worker.incarnation.0),
+            ..Self::default()
+        }
+    }
+
+    /// Its name, which must be given.
+    pub fn to_id(&self) -> Result<WorkerId, BadField> {
+        name("id", &self.id, WorkerId::new)
+    }
+
+    /// What it is. Amounts are rounded down: a worker is never believed to have more than it has.
+    pub fn to_spec(&self) -> Result<WorkerSpec, BadField> {
+        if self.labels.len() > LABELS_MAX {
+            let problem = format!("{} labels, at most {LABELS_MAX} are allowed", self.labels.len());
+            return Err(BadField::new("labels", problem));
+        }
+        Ok(WorkerSpec {
+            pool: name("pool", self.pool.as_deref().unwrap_or(DEFAULT_POOL), PoolName::new)?,
+            total: self.to_capacity()?,
+            priority: self.priority,
+            preemptible: self.preemptible,
+            requires_pool_selector: self.requires_pool_selector,
+            machine: some_name("machine", self.machine.as_ref(), MachineName::new)?,
+            workspace: some_name("workspace", self.workspace.as_ref(), Workspace::new)?,
+            runtimes: self.to_runtimes()?,
+            labels: to_labels(&self.labels),
+        })
+    }
+
+    fn to_capacity(&self) -> Result<Capacity, BadField> {
+        let count = self.gpu_count.as_ref().map_or(Ok(0), |count| count.whole_u32("gpu_count"))?;
+        let gpu_type = some_name("gpu_type", self.gpu_type.as_ref(), GpuType::new)?;
+        if count > GPU_DEVICES_MAX {
+            let problem = format!("is too large; at most {GPU_DEVICES_MAX} devices");
+            return Err(BadField::of("gpu_count", &count.to_string(), &problem));
+        }
+        match (&gpu_type, count) {
+            (None, 1..) => return Err(BadField::missing("gpu_type", "say what kind the GPUs are")),
+            (Some(_), 0) => return Err(BadField::missing("gpu_count", "say how many GPUs there are")),
+            _ => {}
+        }
+        Ok(Capacity {
+            cpu_milli: Amount::cpu(self.cpu.as_ref(), self.cpu_milli.as_ref()).had()?,
+            memory_mib: Amount::memory(self.memory.as_ref(), self.memory_mib.as_ref()).had()?,
+            gpu_type,
+            gpu_count: count,
+        })
+    }
+
+    fn to_runtimes(&self) -> Result<Vec<Runtime>, BadField> {
+        let names: Vec<&str> = match &self.runtime {
+            None => vec![DEFAULT_RUNTIME],
+            Some(OneOrMany::One(name)) => vec![name],
+            Some(OneOrMany::Many(names)) => names.iter().map(String::as_str).collect(),
+        };
+        if names.is_empty() {
+            return Err(BadField::new("runtime", "an empty list runs nothing; leave it out for \"process\""));
+        }
+        names.into_iter().map(|text| name("runtime", text, Runtime::new)).collect()
+    }
+
+    /// Its status; `available` if absent.
+    pub fn to_status(&self) -> Result<Status, BadField> {
+        let Some(word) = &self.status else { return Ok(Status::Available) };
+        let found = STATUSES.into_iter().find(|status| status.as_str() == word);
+        found.ok_or_else(|| BadField::unknown("status", word, &STATUSES.map(Status::as_str)))
+    }
+
+    /// What is in use of a worker of size `total`: what `free` leaves of it.
+    pub fn to_used(&self, total: &Capacity) -> Result<Used, BadField> {
+        let containers = self.containers.unwrap_or_default();
+        let Some(free) = &self.free else { return Ok(Used { containers, ..Used::default() }) };
+        let used = free.to_used(total).map_err(|bad| bad.inside("free"))?;
+        Ok(Used { containers, ..used })
+    }
+}
+
+impl FreeDocument {
+    fn to_used(&self, total: &Capacity) -> Result<Used, BadField> {
+        let within = |path: &'static str, free: Option<&Quantity>, total: u64| {
+            let Some(free) = free else { return Ok(0) };
+            let used = total.checked_sub(free.whole(path)?);
+            used.ok_or_else(|| BadField::of(path, free.as_str(), &format!("is more than the worker's {total}")))
+        };
+        Ok(Used {
+            cpu_milli: within("cpu_milli", self.cpu_milli.as_ref(), total.cpu_milli)?,
+            memory_mib: within("memory_mib", self.memory_mib.as_ref(), total.memory_mib)?,
+            gpu_milli: self.to_used_gpus(total.gpu_count)?,
+            containers: 0,
+        })
+    }
+
+    fn to_used_gpus(&self, count: u32) -> Result<Vec<u32>, BadField> {
+        let Some(free) = &self.gpu_milli else { return Ok(Vec::new()) };
+        if free.len() != count as usize {
+            let problem = format!("{} devices are listed, the worker has {count}", free.len());
+            return Err(BadField::new("gpu_milli", problem));
+        }
+        let used = |(index, free): (usize, &Quantity)| {
+            let inside = |bad: BadField| bad.at(index).inside("gpu_milli");
+            let milli = free.whole_u32("").map_err(inside)?;
+            let used = GPU_WHOLE_MILLI.checked_sub(milli);
+            let problem = format!("is more than a whole device, {GPU_WHOLE_MILLI}");
+            used.ok_or_else(|| inside(BadField::of("", free.as_str(), &problem)))
+        };
+        let mut used: Vec<u32> = free.iter().enumerate().map(used).collect::<Result<_, _>>()?;
+        while used.last() == Some(&0) {
+            used.pop();
+        }
+        Ok(used)
+    }
+}
+
+impl DrainCall {
+    /// How long what runs may go on.
+    pub fn to_within(&self) -> Result<Duration, BadField> {
+        match (&self.within, &self.within_ms) {
+            (Some(within), Some(_)) => {
+                Err(BadField::of("within", within, "is given together with within_ms; give one of them"))
+            }
+            (Some(within), None) => parse_period(within).map_err(|bad| BadField::period("within", &bad)),
+            (None, Some(ms)) => ms.whole("within_ms").map(Duration::from_millis),
+            (None, None) => Ok(DRAIN_WITHIN),
+        }
+    }
+}
+
+impl From<&Free> for FreeDocument {
+    fn from(free: &Free) -> Self {
+        let whole = |milli: &u32| Quantity::integer((*milli).into());
+        Self {
+            cpu_milli: Some(Quantity::integer(free.cpu_milli)),
+            memory_mib: Some(Quantity::integer(free.memory_mib)),
+            gpu_milli: Some(free.gpu_milli.iter().map(whole).collect()).filter(|list: &Vec<_>| !list.is_empty()),
+        }
+    }
+}
+
+impl From<&Used> for UsedDocument {
+    fn from(used: &Used) -> Self {
+        Self { cpu_milli: used.cpu_milli, memory_mib: used.memory_mib, gpu_milli: used.gpu_milli.clone() }
+    }
+}
+
+impl OneOrMany {
+    fn of(runtimes: &[Runtime]) -> Self {
+        match runtimes {
+            [one] => Self::One(one.to_string()),
+            many => Self::Many(many.iter().map(ToString::to_string).collect()),
+        }
+    }
 }

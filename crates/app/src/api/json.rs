@@ -1,0 +1,112 @@
+//! JSON read so that what is wrong is named by its path.
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::field::BadField;
+
+/// Bytes that are not the document that they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadDocument {
+    /// No JSON at all.
+    #[error("not JSON: {0}")]
+    Syntax(String),
+    /// JSON, with a field that cannot be read.
+    #[error("{0}")]
+    Field(#[from] BadField),
+}
+
+/// Reads a document.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadDocument> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        translate(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| BadDocument::Syntax(error.to_string()))?;
+    Ok(value)
+}
+
+/// A list of documents, or one alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OneOrList<T> {
+    /// `{...}`
+    One(Box<T>),
+    /// `[{...}, ...]`
+    List(Vec<T>),
+}
+
+/// Reads one document, or a list of them.
+pub fn read_one_or_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<OneOrList<T>, BadDocument> {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => read(bytes).map(OneOrList::List),
+        _ => read(bytes).map(OneOrList::One),
+    }
+}
+
+fn translate(path: &str, error: &serde_json::Error) -> BadDocument {
+    if error.classify() != Category::Data {
+        return BadDocument::Syntax(error.to_string());
+    }
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let path = if path == "." { "" } else { path };
+    BadDocument::Field(in_our_words(path, text))
+}
+
+/// What serde says, as a person reads it.
+fn in_our_words(path: &str, text: &str) -> BadField {
+    if let Some(rest) = text.strip_prefix("unknown field ") {
+        let words = quoted(rest);
+        let (found, fields) = words.split_first().map_or(("", &[][..]), |(found, rest)| (*found, rest));
+        let advice = crate::nearest::advice(found, fields);
+        return BadField { value: Some(found.to_owned()), ..BadField::new(path, format!("unknown field; {advice}")) };
+    }
+    if let Some(rest) = text.strip_prefix("unknown variant ") {
+        let words = quoted(rest);
+        if let Some((found, words)) = words.split_first() {
+            return BadField::unknown(path, found, words);
+        }
+    }
+    if let Some(rest) = text.strip_prefix("missing field ") {
+        let names = quoted(rest);
+        return BadField::missing("", "it must be given").inside(names.first().unwrap_or(&"")).inside_of(path);
+    }
+    if let Some(rest) = text.strip_prefix("duplicate field ") {
+        let names = quoted(rest);
+        return BadField::new(*names.first().unwrap_or(&""), "is given twice").inside_of(path);
+    }
+    if let Some((found, expected)) = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let value = found.split_once(' ').map(|(_, value)| value.trim_matches(['"', '`']).to_owned());
+        let problem = format!("{} does not belong here; write {}", found.replace('`', ""), form(expected));
+        return BadField { value, ..BadField::new(path, problem) };
+    }
+    BadField::new(path, text)
+}
+
+impl BadField {
+    fn inside_of(self, outer: &str) -> Self {
+        if outer.is_empty() { self } else { self.inside(outer) }
+    }
+}
+
+/// The words between backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// What serde expects, as a person writes it.
+fn form(expected: &str) -> String {
+    let form = match expected {
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list, [...]",
+        "a map" => "an object, {...}",
+        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        _ if expected.starts_with("struct ") => "an object, {...}",
+        other => other,
+    };
+    form.to_owned()
+}
