@@ -12,7 +12,7 @@ pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// Advice for an unknown `word`: the nearest of `words`, else all of them.
-pub fn advice<'a>(word: &str, words: &[&'a str]) -> String {
+pub fn advice(word: &str, words: &[&str]) -> String {
     match nearest(word, words.iter().copied()) {
         Some(near) => format!("did you mean {near}?"),
         None => format!("it may be {}", words.join(", ")),

@@ -1,0 +1,296 @@
+//! Reading the configuration: layers, and where each value came from.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::batch::{BadBatchPolicy, BatchPolicy, Flush};
+use domain::fleet::{Policy, Quotas};
+use domain::id::{CellName, Workspace};
+use domain::model::containers::Keep;
+use domain::quantity::parse_whole;
+use domain::quota::QuotaLimits;
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde_json::Value;
+
+use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreKind, Token};
+use crate::api::field::{BadField, name};
+use crate::api::json::{self, BadDocument};
+use crate::api::quantity::Quantity;
+use crate::period::parse_period;
+
+/// The least keepalive: below it, a busy machine loses workers that are well.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The setting, by its path.
+    pub setting: String,
+    /// Its value, as JSON.
+    pub value: String,
+    /// `default`, a file, `environment` or `flag`.
+    pub origin: String,
+}
+
+/// The configuration, and where each of its values came from.
+pub struct Settled {
+    /// As it is used.
+    pub config: Config,
+    /// As it was given; without the token.
+    pub origins: Vec<Origin>,
+}
+
+/// Reads and checks the whole configuration.
+pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
+    let figment = layers(args)?;
+    let value: Value = figment.extract().map_err(|error| unreadable(&error))?;
+    let document: Document = json::read(value.to_string().as_bytes()).map_err(|bad| match bad {
+        BadDocument::Field(field) => field,
+        BadDocument::Syntax(detail) => BadField::new("", detail),
+    })?;
+    let mut origins = Vec::new();
+    list_origins(&figment, &value, "", &mut origins);
+    let mut config = config(&document)?;
+    let token_file = document.token_file.as_ref().map(PathBuf::from);
+    config.token = Token::find(token_file.as_deref())?;
+    if !config.listen.ip().is_loopback() && config.token.is_none() {
+        let problem = "is no loopback address, and without a token anybody could use it; set STOWPLAN_TOKEN";
+        return Err(BadField::of("listen", &config.listen.to_string(), problem));
+    }
+    Ok(Settled { config, origins })
+}
+
+fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
+    let defaults = Document {
+        listen: "127.0.0.1:7070".to_owned(),
+        data: ".stowplan".to_owned(),
+        store: "embedded".to_owned(),
+        cell: "main".to_owned(),
+        preset: "balanced".to_owned(),
+        flush: "idle".to_owned(),
+        strategy: "best-fit".to_owned(),
+        memory_overhead_percent: Some(Quantity::integer(0)),
+        cpu_on_gpu_workers: "never".to_owned(),
+        keepalive: "120s".to_owned(),
+        grace: "15s".to_owned(),
+        keep_ended: "1h".to_owned(),
+        keep_ended_max: Some(Quantity::integer(Keep::default().ended_max)),
+        log: "text".to_owned(),
+        log_level: "info".to_owned(),
+        ..Document::default()
+    };
+    let file = match &args.config {
+        Some(file) if !file.is_file() => {
+            return Err(BadField::of("--config", &file.display().to_string(), "is no file"));
+        }
+        Some(file) => file.as_path(),
+        None => Path::new(CONFIG_FILE),
+    };
+    let mut figment = Figment::from(Serialized::defaults(defaults));
+    if file.is_file() {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    let environment = Env::prefixed("STOWPLAN_").only(SETTINGS);
+    Ok(figment.merge(environment).merge(Serialized::from(&args.flags, "default")))
+}
+
+fn unreadable(error: &figment::Error) -> BadField {
+    BadField::new(error.path.join("."), error.kind.to_string())
+}
+
+/// Every value that is set, with its origin, in the order of the paths.
+fn list_origins(figment: &Figment, value: &Value, path: &str, origins: &mut Vec<Origin>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let path = if path.is_empty() { field.clone() } else { format!("{path}.{field}") };
+                list_origins(figment, value, &path, origins);
+            }
+        }
+        Value::Null => {}
+        value => {
+            let origin = figment.find_metadata(path).map_or_else(|| "default".to_owned(), origin);
+            origins.push(Origin { setting: path.to_owned(), value: value.to_string(), origin });
+        }
+    }
+}
+
+fn origin(metadata: &figment::Metadata) -> String {
+    match &metadata.source {
+        Some(figment::Source::File(file)) => file.display().to_string(),
+        _ if metadata.name.contains("environment") => "environment".to_owned(),
+        _ if metadata.name.contains("Flags") => "flag".to_owned(),
+        _ => "default".to_owned(),
+    }
+}
+
+fn config(document: &Document) -> Result<Config, BadField> {
+    let listen = document
+        .listen
+        .parse()
+        .map_err(|_| BadField::of("listen", &document.listen, "is no address; write it as 127.0.0.1:7070"))?;
+    Ok(Config {
+        listen,
+        data: PathBuf::from(&document.data),
+        store: word("store", &document.store, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])?,
+        cell: name("cell", &document.cell, CellName::new)?,
+        token: None,
+        batch: batch(document)?,
+        policy: policy(document)?,
+        keepalive: keepalive(&document.keepalive)?,
+        grace: period("grace", &document.grace)?,
+        keep: Keep {
+            within: period("keep_ended", &document.keep_ended)?,
+            ended_max: whole("keep_ended_max", document.keep_ended_max.as_ref(), Keep::default().ended_max)?,
+        },
+        log: word("log", &document.log, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+        log_level: word("log_level", &document.log_level, &LOG_LEVELS)?,
+    })
+}
+
+const LOG_LEVELS: [(&str, tracing::Level); 5] = [
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+    ("trace", tracing::Level::TRACE),
+];
+
+fn batch(document: &Document) -> Result<BatchPolicy, BadField> {
+    let preset = word("preset", &document.preset, &BatchPolicy::PRESETS)?;
+    let window = some_period("batch_window", document.batch_window.as_ref(), preset.window())?;
+    let size = whole("max_batch_size", document.max_batch_size.as_ref(), preset.size_max() as u64)?;
+    let cache = some_period("fleet_cache", document.fleet_cache.as_ref(), preset.fleet_cache())?;
+    let flush = word("flush", &document.flush, &[("idle", Flush::Idle), ("window", Flush::Window)])?;
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    BatchPolicy::new(window, size, cache, flush).map_err(|bad| {
+        let path = match bad {
+            BadBatchPolicy::Window(_) => "batch_window",
+            BadBatchPolicy::Size(_) => "max_batch_size",
+            BadBatchPolicy::FleetCache(_) => "fleet_cache",
+        };
+        let text = bad.to_string();
+        BadField::new(path, text.strip_prefix(&format!("{path}: ")).unwrap_or(&text))
+    })
+}
+
+fn policy(document: &Document) -> Result<Policy, BadField> {
+    let percent = whole("memory_overhead_percent", document.memory_overhead_percent.as_ref(), 0)?;
+    let mut policy = document.policy();
+    policy.memory_overhead_percent = u32::try_from(percent).unwrap_or(u32::MAX);
+    let quota = &document.quota;
+    let default = quota.default.to_limits(&QuotaLimits::default()).map_err(|bad| bad.inside("quota.default"))?;
+    let mut quotas = Quotas { default, ..Quotas::default() };
+    for (workspace, limits) in &quota.workspaces {
+        let path = format!("quota.workspaces.{workspace}");
+        let limits = limits.to_limits(&default).map_err(|bad| bad.inside(&path))?;
+        quotas.workspaces.insert(name(&path, workspace, Workspace::new)?, limits);
+    }
+    Ok(Policy { quotas: Some(quotas), ..policy.to_policy()? })
+}
+
+fn keepalive(text: &str) -> Result<Duration, BadField> {
+    let keepalive = period("keepalive", text)?;
+    if keepalive < KEEPALIVE_MIN {
+        return Err(BadField::of("keepalive", text, "is too short; the least is 1s"));
+    }
+    Ok(keepalive)
+}
+
+fn period(path: &str, text: &str) -> Result<Duration, BadField> {
+    parse_period(text).map_err(|bad| BadField::period(path, &bad))
+}
+
+fn some_period(path: &str, text: Option<&String>, default: Duration) -> Result<Duration, BadField> {
+    text.map_or(Ok(default), |text| period(path, text))
+}
+
+fn whole(path: &str, written: Option<&Quantity>, default: u64) -> Result<u64, BadField> {
+    let read = |written: &Quantity| parse_whole(written.as_str()).map_err(|bad| BadField::quantity(path, &bad));
+    written.map_or(Ok(default), read)
+}
+
+fn word<T: Copy>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
+    let found = words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| *meaning);
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    found.ok_or_else(|| BadField::unknown(path, written, &known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Flags;
+    use super::*;
+
+    fn settle_file(text: &str) -> Result<Settled, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        std::fs::write(&file, text).unwrap();
+        settle(&ConfigArgs { config: Some(file), flags: Flags::default() }).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn the_later_layer_wins_and_is_named() {
+        let flags =
+            Flags { preset: Some("throughput".to_owned()), max_batch_size: Some("7".to_owned()), ..Flags::default() };
+        let settled = settle(&ConfigArgs { config: None, flags }).unwrap();
+        let batch = settled.config.batch;
+        assert_eq!((batch.window(), batch.size_max()), (Duration::from_millis(100), 7));
+        let origin = |setting: &str| {
+            let found = settled.origins.iter().find(|origin| origin.setting == setting).unwrap();
+            (found.value.as_str(), found.origin.as_str())
+        };
+        assert_eq!(origin("max_batch_size"), ("\"7\"", "flag"));
+        assert_eq!(origin("keepalive"), ("\"120s\"", "default"));
+    }
+
+    #[test]
+    fn a_file_sets_quotas_and_failover() {
+        let settled = settle_file(
+            "batch_window = \"20ms\"\nmax_batch_size = 50\n[failover]\nA10G = [\"pool-4090\"]\n\
+             [quota.default]\ncpu = 100\n[quota.workspaces.lab]\ncpu = \"unlimited\"\ncontainers = 0\n",
+        )
+        .unwrap();
+        let quotas = settled.config.policy.quotas.unwrap();
+        let lab = quotas.limits(&Workspace::new("lab").unwrap());
+        assert_eq!(quotas.default.cpu_milli, domain::quota::Limit::AtMost(100_000));
+        assert_eq!(lab.cpu_milli, domain::quota::Limit::Unlimited);
+        assert_eq!(lab.containers, domain::quota::Limit::AtMost(0));
+        assert_eq!(settled.config.policy.failover.len(), 1);
+        let file = settled.origins.iter().find(|origin| origin.setting == "batch_window").unwrap();
+        assert!(file.origin.ends_with("a.toml"), "{file:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_the_way_out() {
+        for (text, words) in [
+            ("batch_windw = \"5ms\"", &["batch_windw", "batch_window"][..]),
+            ("batch_window = \"5\"", &["batch_window", "5", "unit"]),
+            ("max_batch_size = 9000", &["max_batch_size", "9000", "5000"]),
+            ("strategy = \"bestfit\"", &["strategy", "bestfit", "best-fit"]),
+            ("store = \"redb\"", &["store", "redb", "embedded"]),
+            ("listen = \"here\"", &["listen", "here", "127.0.0.1:7070"]),
+            ("listen = \"0.0.0.0:7070\"", &["listen", "0.0.0.0", "STOWPLAN_TOKEN"]),
+            ("keepalive = \"10ms\"", &["keepalive", "10ms", "1s"]),
+            ("[quota.default]\nmemory = 5", &["quota.default.memory", "5"]),
+            ("[quota.workspaces.lab]\ncpuu = 5", &["cpuu", "cpu"]),
+        ] {
+            let Err(said) = settle_file(text) else { panic!("{text} was accepted") };
+            for word in words {
+                assert!(said.contains(word), "{text}: {said:?} does not say {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_compared_whole_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let token = Token::find(Some(&file)).unwrap().unwrap();
+        assert!(token.is("s3cret") && !token.is("s3cre") && !token.is(""));
+        assert!(!format!("{token:?}").contains("s3cret"));
+        std::fs::write(&file, "two words").unwrap();
+        assert!(Token::find(Some(&file)).is_err());
+    }
+}
