@@ -404,5 +404,13 @@ pub enum Event {
 /// A step's answer and what it writes.
 pub type Stepped<T, E> = Result<(T, Vec<Change>), E>;
 
+/// What was read, or nothing if that row cannot be decoded: it must not fail what a step does for others.
+pub(crate) fn legible<T, R: Rows>(rows: &R, read: Result<Option<T>, R::Error>) -> Result<Option<T>, R::Error> {
+    match read {
+        Err(error) if rows.is_corrupt(&error) => Ok(None),
+        read => read,
+    }
+}
+
 /// The state that a container without a placement goes back to: in line, at its old place.
 pub(crate) const READY: State = State::Pending(crate::container::Waiting::Ready);

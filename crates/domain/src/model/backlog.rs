@@ -1,6 +1,6 @@
 //! The backlog's steps: requests come in, and are read in line. Only a commit moves them.
 
-use super::{CALL_ITEMS_MAX, Change, READY, Rows, Stepped, step::Step};
+use super::{CALL_ITEMS_MAX, Change, READY, Rows, Stepped, legible, step::Step};
 use crate::container::{ContainerRow, Phase};
 use crate::id::{Attempt, ContainerId, Mark};
 use crate::placement::Candidate;
@@ -71,9 +71,13 @@ fn submit_one<R: Rows>(step: &mut Step<R>, position: u32, item: &Submission) -> 
     if let Err(bad) = item.ask.check().and_then(|()| item.body.check()) {
         return Ok(SubmitOutcome::Invalid(bad));
     }
-    if let Some(row) = step.container(&item.id)? {
-        let same = row.digest == item.digest();
-        return Ok(if same { SubmitOutcome::Already(row.state.phase()) } else { SubmitOutcome::Conflict });
+    match step.container(&item.id) {
+        Ok(None) => {}
+        Ok(Some(row)) if row.digest == item.digest() => return Ok(SubmitOutcome::Already(row.state.phase())),
+        Ok(Some(_)) => return Ok(SubmitOutcome::Conflict),
+        // Nobody can tell whether it is the same: the id is taken.
+        Err(error) if step.rows().is_corrupt(&error) => return Ok(SubmitOutcome::Conflict),
+        Err(error) => return Err(error),
     }
     step.write(Change::Body(item.id.clone(), Some(Arc::clone(&item.body))));
     step.put_container(ContainerRow {
@@ -126,13 +130,28 @@ pub fn next<R: Rows>(
         }
     }
     for (lot, count) in lots {
-        let mut members = Vec::new();
-        for (_, id) in rows.parked(lot, None, (*count).min(CALL_ITEMS_MAX))? {
-            members.extend(read_waiting(rows, &id)?);
-        }
-        line.lots.push((lot.clone(), members));
+        line.lots.push((lot.clone(), read_lot(rows, lot, (*count).min(CALL_ITEMS_MAX))?));
     }
     Ok(line)
+}
+
+/// Reads the first so many of a lot, past those that cannot be decoded: they keep nobody behind them waiting.
+fn read_lot<R: Rows>(rows: &R, lot: &LotKey, count: usize) -> Result<Vec<InLine>, R::Error> {
+    let mut members = Vec::new();
+    let (mut after, mut left) = (None, CALL_ITEMS_MAX);
+    while members.len() < count && left > 0 {
+        let wanted = (count - members.len()).min(left);
+        let page = rows.parked(lot, after, wanted)?;
+        for (_, id) in &page {
+            members.extend(legible(rows, read_waiting(rows, id))?);
+        }
+        if page.len() < wanted {
+            break;
+        }
+        left -= page.len();
+        after = page.last().map(|(key, _)| *key);
+    }
+    Ok(members)
 }
 
 fn read_waiting<R: Rows>(rows: &R, id: &ContainerId) -> Result<Option<InLine>, R::Error> {

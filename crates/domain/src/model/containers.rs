@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    CALL_ITEMS_MAX, Change, Filter, FleetChange, FleetName, GONE_ROWS_MAX, Rows, Stepped, UsageRow, step::Step,
+    CALL_ITEMS_MAX, Change, Filter, FleetChange, FleetName, GONE_ROWS_MAX, Rows, Stepped, UsageRow, legible, step::Step,
 };
 use crate::container::{ContainerRow, End, EndRecord, Output, Phase, Placement, State, StopCause};
-use crate::id::{ContainerId, Mark, Revision};
+use crate::id::{ContainerId, Mark, Revision, WorkerId};
 use crate::request::Body;
 use crate::time::Timestamp;
 use crate::worker::WorkerRow;
@@ -76,6 +76,12 @@ pub struct ExportPage {
     pub workers: Vec<WorkerRow>,
     /// Containers that wait or own room, as they are.
     pub containers: Vec<ContainerRow>,
+    /// Workers that earlier pages may have held and that are no more: to be taken away before this page is put.
+    pub gone: Vec<WorkerId>,
+    /// Containers that earlier pages may have held and that have ended.
+    pub ended: Vec<ContainerId>,
+    /// Containers whose rows cannot be decoded.
+    pub undecodable: Vec<ContainerId>,
     /// What workspaces use; on the last page only.
     pub usage: Vec<UsageRow>,
     /// How far this page goes.
@@ -152,34 +158,42 @@ pub fn forget<R: Rows>(rows: &R, now: Timestamp, keep: &Keep, limit: usize) -> S
     let ended: u64 = Phase::ALL.iter().filter(|phase| phase.is_ended()).map(|phase| step.cell.count(*phase)).sum();
     let mut excess = ended.saturating_sub(keep.ended_max);
     let mut forgotten = Forgotten { containers: 0, more: false };
-    for (at, id) in rows.ended(limit)? {
-        if excess == 0 && at.until(step.now()) <= keep.within {
-            break;
-        }
+    let oldest = rows.ended(limit)?;
+    let is_full = oldest.len() == limit;
+    let is_due = |(at, _): &(Timestamp, ContainerId)| {
+        let is_excess = excess > 0;
         excess = excess.saturating_sub(1);
-        if let Some(row) = step.container(&id)? {
+        is_excess || at.until(step.now()) > keep.within
+    };
+    let due: Vec<_> = oldest.into_iter().take_while(is_due).map(|(_, id)| id).collect();
+    for id in &due {
+        if let Some(row) = step.legible(id)? {
             step.forget_container(row);
             forgotten.containers += 1;
         }
     }
-    forgotten.more = forgotten.containers == limit as u64;
-    forget_gone(&mut step, limit)?;
+    // What cannot be decoded stays first; a page of nothing else is the end.
+    forgotten.more = is_full && due.len() == limit && forgotten.containers > 0;
+    forget_gone(&mut step)?;
     step.finish(forgotten)
 }
 
-fn forget_gone<R: Rows>(step: &mut Step<R>, limit: usize) -> Result<(), R::Error> {
+/// Forgets the oldest removals beyond [`GONE_ROWS_MAX`].
+fn forget_gone<R: Rows>(step: &mut Step<R>) -> Result<(), R::Error> {
     let mut excess = step.cell.gone.saturating_sub(GONE_ROWS_MAX);
     if excess == 0 {
         return Ok(());
     }
-    // Rows changed long ago and removals stand in one order of revisions; a page of it is enough for one step.
-    for (revision, change) in step.rows().changed_fleet(Revision(0), CALL_ITEMS_MAX.max(limit))? {
-        if let FleetChange::Gone(name) = change
-            && excess > 0
-        {
+    // Removals stand among rows that changed; those before the floor are forgotten, some at the floor may be left.
+    let from = Revision(step.cell.gone_floor.0.saturating_sub(1));
+    for (revision, change) in step.rows().changed_fleet(from, CALL_ITEMS_MAX)? {
+        if excess == 0 {
+            break;
+        }
+        step.cell.gone_floor = revision;
+        if let FleetChange::Gone(name) = change {
             excess -= 1;
             step.cell.gone -= 1;
-            step.cell.gone_floor = revision;
             step.write(Change::ForgetGone(revision, name));
         }
     }
@@ -187,36 +201,59 @@ fn forget_gone<R: Rows>(step: &mut Step<R>, limit: usize) -> Result<(), R::Error
 }
 
 /// Reads all that waits or owns room, with the workers that it is on, in pages.
+///
+/// An ended container that is also forgotten while the pages are read may be missed: whoever finds one that owns room
+/// without its worker reads it once more before saying so.
 pub fn export<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Result<ExportPage, R::Error> {
     let limit = limit.clamp(1, CALL_ITEMS_MAX);
+    let is_first = since.is_none();
     let since = since.unwrap_or(Revision(0));
     let mark = rows.cell()?.mark();
     let upto = export_upto(rows, since, limit, mark.revision)?;
-    let more = upto < mark.revision;
     let mut page = ExportPage {
         workers: Vec::new(),
         containers: Vec::new(),
+        gone: Vec::new(),
+        ended: Vec::new(),
+        undecodable: Vec::new(),
         usage: Vec::new(),
         upto: Mark { revision: upto, ..mark },
-        more,
+        more: upto < mark.revision,
     };
     let lasting = |revision: Revision| revision <= upto;
     for (_, id) in read_upto(|size| rows.changed_containers(since, size), limit, lasting)? {
-        page.containers.extend(rows.container(&id)?.filter(|row| !row.state.phase().is_ended()));
+        match rows.container(&id) {
+            Ok(Some(row)) if row.state.phase().is_ended() => page.ended.push(id),
+            Ok(row) => page.containers.extend(row),
+            Err(error) if rows.is_corrupt(&error) => page.undecodable.push(id),
+            Err(error) => return Err(error),
+        }
     }
     for (_, change) in read_upto(|size| rows.changed_fleet(since, size), limit, lasting)? {
-        if let FleetChange::Changed(FleetName::Worker(id)) = change {
-            page.workers.extend(rows.worker(&id)?);
+        match change {
+            FleetChange::Changed(FleetName::Worker(id)) => page.workers.extend(legible(rows, rows.worker(&id))?),
+            FleetChange::Gone(FleetName::Worker(id)) => page.gone.push(id),
+            _ => {}
         }
     }
-    if !more {
-        for (_, change) in read_upto(|size| rows.changed_fleet(Revision(0), size), limit, lasting)? {
-            if let FleetChange::Changed(FleetName::Usage(workspace)) = change {
-                page.usage.extend(rows.usage(&workspace)?);
-            }
-        }
+    if is_first {
+        page.ended.clear();
+        page.gone.clear();
+    }
+    if !page.more {
+        page.usage = all_usage(rows)?;
     }
     Ok(page)
+}
+
+fn all_usage<R: Rows>(rows: &R) -> Result<Vec<UsageRow>, R::Error> {
+    let mut all = Vec::new();
+    for (_, change) in read_upto(|size| rows.changed_fleet(Revision(0), size), CALL_ITEMS_MAX, |_| true)? {
+        if let FleetChange::Changed(FleetName::Usage(workspace)) = change {
+            all.extend(legible(rows, rows.usage(&workspace))?);
+        }
+    }
+    Ok(all)
 }
 
 /// The revision with which a page of about `limit` rows ends.

@@ -10,4 +10,4 @@ pub(crate) use lose::give_back_all;
 pub use lose::{Loss, LossOutcome, lose};
 pub use report::{ReportAnswer, ReportOutcome, report};
 pub(crate) use report::{accept_end, conclude};
-pub use take::{TakeAnswer, take};
+pub use take::{TAKE_BYTES_MAX, TakeAnswer, take};

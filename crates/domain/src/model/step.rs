@@ -1,10 +1,11 @@
 //! The overlay of one step: reads see what the step has decided, and every consequence of a container's change is
 //! booked in one place.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{CellRow, Change, FleetName, Replace, Rows, Stepped, UsageRow};
+use super::{CALL_ITEMS_MAX, CellRow, Change, FleetName, OrderMark, Replace, Rows, Stepped, UsageRow};
 use crate::container::{ContainerRow, Placement, State, Waiting};
 use crate::id::{ContainerId, Revision, WorkerId, Workspace};
 use crate::ledger;
@@ -26,12 +27,15 @@ pub(crate) struct Step<'a, R: Rows> {
     more: Vec<Change>,
 }
 
+/// A place in line, and what is asked there if it is known.
+type FirstOfLot = (OrderKey, Option<Arc<Ask>>);
+
 /// What a step did to one lot.
 struct TouchedLot {
     before: Option<LotRow>,
-    joined: BTreeSet<OrderKey>,
+    /// Who joined, with what they ask; what cannot be decoded asks nothing.
+    joined: BTreeMap<OrderKey, Option<Arc<Ask>>>,
     left: BTreeSet<OrderKey>,
-    ask: Option<Arc<Ask>>,
     why: Option<Why>,
 }
 
@@ -77,6 +81,23 @@ impl<'a, R: Rows> Step<'a, R> {
         self.containers.get(id).map_or_else(|| self.rows.container(id), |touched| Ok(touched.after.clone()))
     }
 
+    /// A container as the step has left it; none also for one that cannot be decoded, which must not hurt others.
+    pub(crate) fn legible(&self, id: &ContainerId) -> Result<Option<ContainerRow>, R::Error> {
+        super::legible(self.rows, self.container(id))
+    }
+
+    /// All that a worker owned before the step: bounded by what it owns, read in pages.
+    pub(crate) fn owned(&self, worker: &WorkerId) -> Result<Vec<OrderMark>, R::Error> {
+        let mut owned = self.rows.owned(worker, None, CALL_ITEMS_MAX)?;
+        let mut page = owned.len();
+        while page == CALL_ITEMS_MAX {
+            let more = self.rows.owned(worker, owned.last(), CALL_ITEMS_MAX)?;
+            page = more.len();
+            owned.extend(more);
+        }
+        Ok(owned)
+    }
+
     /// A worker as the step has left it.
     pub(crate) fn worker(&self, id: &WorkerId) -> Result<Option<WorkerRow>, R::Error> {
         self.workers.get(id).map_or_else(|| self.rows.worker(id), |touched| Ok(touched.after.clone()))
@@ -95,8 +116,7 @@ impl<'a, R: Rows> Step<'a, R> {
 
     /// Puts a worker's row, but not what it owns: that follows its containers.
     pub(crate) fn put_worker(&mut self, row: WorkerRow) -> Result<(), R::Error> {
-        let before = if self.workers.contains_key(&row.id) { None } else { self.rows.worker(&row.id)? };
-        let touched = self.workers.entry(row.id.clone()).or_insert(Replace { before, after: None });
+        let touched = self.touch_worker(&row.id)?;
         touched.after = Some(row);
         Ok(())
     }
@@ -104,20 +124,24 @@ impl<'a, R: Rows> Step<'a, R> {
     /// Takes a worker's row away. It must own nothing.
     pub(crate) fn remove_worker(&mut self, row: &WorkerRow) -> Result<(), R::Error> {
         assert_eq!(row.used.containers, 0, "worker {} is removed while it owns containers", row.id);
-        self.put_worker(row.clone())?;
-        if let Some(touched) = self.workers.get_mut(&row.id) {
-            touched.after = None;
-        }
+        let touched = self.touch_worker(&row.id)?;
+        touched.after = None;
+        let was_there = touched.before.is_some();
         self.more.push(Change::Number(row.id.clone(), None));
-        self.note_gone(FleetName::Worker(row.id.clone()));
+        if was_there {
+            self.note_gone(FleetName::Worker(row.id.clone()));
+        }
         Ok(())
     }
 
     /// Puts a container, and books all that follows: room and usage, its lot, and the cell's counts.
+    ///
+    /// If it fails, the step is as it was before: all that it reads is read first.
     pub(crate) fn put_container(&mut self, row: ContainerRow) -> Result<(), R::Error> {
         let current = self.container(&row.id)?;
-        self.follow_ownership(current.as_ref(), &row)?;
-        self.follow_lot(current.as_ref().map(|row| &row.state), &row, None)?;
+        self.touch_what_follows(current.as_ref(), &row)?;
+        self.follow_ownership(current.as_ref(), &row);
+        self.follow_lot(current.as_ref().map(|row| &row.state), &row, None);
         self.follow_counts(current.as_ref().map(|row| &row.state), Some(&row.state));
         self.replace_container(row.id.clone(), current, Some(row));
         Ok(())
@@ -127,20 +151,24 @@ impl<'a, R: Rows> Step<'a, R> {
     pub(crate) fn park(&mut self, mut row: ContainerRow, lot: LotKey, why: Why) -> Result<(), R::Error> {
         let current = row.clone();
         row.state = State::Pending(Waiting::Parked(lot));
-        self.follow_lot(Some(&current.state), &row, Some(why))?;
+        self.touch_what_follows(Some(&current), &row)?;
+        self.follow_lot(Some(&current.state), &row, Some(why));
         self.follow_counts(Some(&current.state), Some(&row.state));
         self.replace_container(row.id.clone(), Some(current), Some(row));
         Ok(())
     }
 
-    /// Counts a request whose row cannot be decoded into the lot of such.
-    pub(crate) fn park_corrupt(&mut self, key: OrderKey, id: ContainerId, why: Why) -> Result<(), R::Error> {
+    /// Counts a request whose row cannot be decoded into the lot of such; answers whether it was not there already.
+    pub(crate) fn park_corrupt(&mut self, key: OrderKey, id: ContainerId, why: Why) -> Result<bool, R::Error> {
         let lot = self.touch_lot(&LotKey::Corrupt)?;
-        lot.joined.insert(key);
+        if lot.joined.contains_key(&key) {
+            return Ok(false);
+        }
+        lot.joined.insert(key, None);
         lot.why = Some(why);
         self.cell.ready = self.cell.ready.saturating_sub(1);
         self.more.push(Change::ParkCorrupt(key, id));
-        Ok(())
+        Ok(true)
     }
 
     /// Takes an ended container and all its rows away.
@@ -171,7 +199,21 @@ impl<'a, R: Rows> Step<'a, R> {
         touched.after = after;
     }
 
-    fn follow_ownership(&mut self, current: Option<&ContainerRow>, row: &ContainerRow) -> Result<(), R::Error> {
+    /// Reads every row that a container's change may change.
+    fn touch_what_follows(&mut self, current: Option<&ContainerRow>, row: &ContainerRow) -> Result<(), R::Error> {
+        for state in current.map(|row| &row.state).into_iter().chain([&row.state]) {
+            if let Some(place) = state.placement() {
+                self.touch_worker(&place.worker)?;
+                self.touch_usage(&row.ask.workspace)?;
+            }
+            if let Some(lot) = state.lot() {
+                self.touch_lot(lot)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow_ownership(&mut self, current: Option<&ContainerRow>, row: &ContainerRow) {
         let old = current.and_then(|row| row.state.placement());
         let new = row.state.placement();
         if new.is_some_and(|new| new.order == self.cell.revision) {
@@ -181,67 +223,74 @@ impl<'a, R: Rows> Step<'a, R> {
         if let (Some(old), Some(new)) = (old, new)
             && same_room(old, new)
         {
-            return Ok(());
+            return;
         }
         if let Some(old) = old {
             self.cell.woken = self.cell.revision;
-            self.change_worker(&old.worker, |worker| ledger::release(&mut worker.used, &old.booking, &old.worker))?;
-            self.change_usage(row, Usage::minus)?;
+            self.change_worker(&old.worker, |worker| ledger::release(&mut worker.used, &old.booking, &old.worker));
+            self.change_usage(row, Usage::minus);
         }
         if let Some(new) = new {
-            self.change_worker(&new.worker, |worker| ledger::adopt(&mut worker.used, &new.booking))?;
-            self.change_usage(row, Usage::plus)?;
+            self.change_worker(&new.worker, |worker| ledger::adopt(&mut worker.used, &new.booking));
+            self.change_usage(row, Usage::plus);
         }
-        Ok(())
     }
 
-    fn change_worker(&mut self, id: &WorkerId, change: impl FnOnce(&mut WorkerRow)) -> Result<(), R::Error> {
-        let row = self.worker(id)?;
-        let mut row = row.unwrap_or_else(|| panic!("worker {id} owns containers but has no row"));
-        change(&mut row);
-        self.put_worker(row)
+    fn change_worker(&mut self, id: &WorkerId, change: impl FnOnce(&mut WorkerRow)) {
+        let row = self.workers.get_mut(id).and_then(|touched| touched.after.as_mut());
+        change(row.unwrap_or_else(|| panic!("worker {id} owns containers but has no row")));
     }
 
-    fn change_usage(&mut self, row: &ContainerRow, apply: fn(&Usage, &Usage) -> Usage) -> Result<(), R::Error> {
+    fn change_usage(&mut self, row: &ContainerRow, apply: fn(&Usage, &Usage) -> Usage) {
         let workspace = &row.ask.workspace;
-        let usage = apply(&self.usage(workspace)?, &Usage::of(&row.ask));
-        let before = if self.usage.contains_key(workspace) { None } else { self.rows.usage(workspace)? };
-        let touched = self.usage.entry(workspace.clone()).or_insert(Replace { before, after: None });
         let changed = self.cell.revision;
-        touched.after = (!usage.is_zero()).then(|| UsageRow { workspace: workspace.clone(), usage, changed });
-        Ok(())
+        if let Some(touched) = self.usage.get_mut(workspace) {
+            let used = touched.after.as_ref().map_or_else(Usage::default, |row| row.usage);
+            let usage = apply(&used, &Usage::of(&row.ask));
+            touched.after = (!usage.is_zero()).then(|| UsageRow { workspace: workspace.clone(), usage, changed });
+        }
     }
 
-    fn follow_lot(&mut self, current: Option<&State>, row: &ContainerRow, why: Option<Why>) -> Result<(), R::Error> {
+    fn follow_lot(&mut self, current: Option<&State>, row: &ContainerRow, why: Option<Why>) {
         let (old, new) = (current.and_then(State::lot), row.state.lot());
         if old == new {
-            return Ok(());
+            return;
         }
-        if let Some(old) = old {
-            let lot = self.touch_lot(old)?;
-            if !lot.joined.remove(&row.key) {
-                lot.left.insert(row.key);
-            }
+        if let Some(lot) = old.and_then(|old| self.lots.get_mut(old))
+            && lot.joined.remove(&row.key).is_none()
+        {
+            lot.left.insert(row.key);
         }
-        if let Some(new) = new {
-            let lot = self.touch_lot(new)?;
+        if let Some(lot) = new.and_then(|new| self.lots.get_mut(new)) {
             if !lot.left.remove(&row.key) {
-                lot.joined.insert(row.key);
+                lot.joined.insert(row.key, Some(Arc::clone(&row.ask)));
             }
-            lot.ask.get_or_insert_with(|| Arc::clone(&row.ask));
             lot.why = why.or(lot.why.take());
+        }
+    }
+
+    fn touch_worker(&mut self, id: &WorkerId) -> Result<&mut Replace<WorkerRow>, R::Error> {
+        Ok(match self.workers.entry(id.clone()) {
+            Entry::Occupied(touched) => touched.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(untouched(self.rows.worker(id)?)),
+        })
+    }
+
+    fn touch_usage(&mut self, workspace: &Workspace) -> Result<(), R::Error> {
+        if let Entry::Vacant(vacant) = self.usage.entry(workspace.clone()) {
+            vacant.insert(untouched(self.rows.usage(workspace)?));
         }
         Ok(())
     }
 
     fn touch_lot(&mut self, key: &LotKey) -> Result<&mut TouchedLot, R::Error> {
-        if !self.lots.contains_key(key) {
-            let before = self.rows.lot(key)?;
-            let ask = before.as_ref().and_then(|lot| lot.ask.clone());
-            let touched = TouchedLot { before, joined: BTreeSet::new(), left: BTreeSet::new(), ask, why: None };
-            self.lots.insert(key.clone(), touched);
-        }
-        Ok(self.lots.get_mut(key).unwrap_or_else(|| unreachable!("the lot was just put there")))
+        Ok(match self.lots.entry(key.clone()) {
+            Entry::Occupied(touched) => touched.into_mut(),
+            Entry::Vacant(vacant) => {
+                let before = self.rows.lot(key)?;
+                vacant.insert(TouchedLot { before, joined: BTreeMap::new(), left: BTreeSet::new(), why: None })
+            }
+        })
     }
 
     fn follow_counts(&mut self, old: Option<&State>, new: Option<&State>) {
@@ -261,6 +310,9 @@ impl<'a, R: Rows> Step<'a, R> {
     fn finish_lots(&mut self) -> Result<Vec<Change>, R::Error> {
         let mut changes = Vec::new();
         for (key, touched) in std::mem::take(&mut self.lots) {
+            if touched.joined.is_empty() && touched.left.is_empty() {
+                continue;
+            }
             let after = self.lot_after(&key, &touched)?;
             if after.is_none() && touched.before.is_none() {
                 continue;
@@ -276,26 +328,40 @@ impl<'a, R: Rows> Step<'a, R> {
     fn lot_after(&self, key: &LotKey, touched: &TouchedLot) -> Result<Option<LotRow>, R::Error> {
         let before = touched.before.as_ref();
         let count = before.map_or(0, |lot| lot.count) + touched.joined.len() as u64 - touched.left.len() as u64;
-        let stayed = before.map(|lot| lot.first).filter(|first| !touched.left.contains(first));
-        let stayed = match stayed {
-            None if before.is_some() => self
-                .rows
-                .parked(key, None, touched.left.len() + 1)?
-                .into_iter()
-                .map(|(key, _)| key)
-                .find(|key| !touched.left.contains(key)),
-            stayed => stayed,
+        let stayed = self.first_who_stayed(key, touched)?;
+        let joined = touched.joined.first_key_value().map(|(key, ask)| (*key, ask.clone()));
+        let (Some((first, ask)), true) = (stayed.into_iter().chain(joined).min_by_key(|(key, _)| *key), count > 0)
+        else {
+            return Ok(None);
         };
-        let first = stayed.into_iter().chain(touched.joined.first().copied()).min();
-        let why = touched.why.clone().or_else(|| before.map(|lot| lot.why.clone())).unwrap_or(Why::NoWorkers);
-        Ok(first.filter(|_| count > 0).map(|first| LotRow {
+        Ok(Some(LotRow {
             key: key.clone(),
-            ask: touched.ask.clone(),
+            ask: ask.or_else(|| before.and_then(|lot| lot.ask.clone())),
             count,
             first,
-            why,
+            why: touched.why.clone().or_else(|| before.map(|lot| lot.why.clone())).unwrap_or(Why::NoWorkers),
             changed: self.cell.revision,
         }))
+    }
+
+    /// The first of those who were in the lot before the step and still are, and what it asks.
+    fn first_who_stayed(&self, key: &LotKey, touched: &TouchedLot) -> Result<Option<FirstOfLot>, R::Error> {
+        let Some(before) = &touched.before else {
+            return Ok(None);
+        };
+        if !touched.left.contains(&before.first) {
+            return Ok(Some((before.first, before.ask.clone())));
+        }
+        let members = self.rows.parked(key, None, touched.left.len() + 1)?;
+        let Some((first, id)) = members.into_iter().find(|(key, _)| !touched.left.contains(key)) else {
+            return Ok(None);
+        };
+        // All in the lot of a shape ask the same; in a quota's lot the next may ask something else.
+        let ask = match key {
+            LotKey::Quota(_) => self.legible(&id)?.map(|row| row.ask),
+            LotKey::Shape(_) | LotKey::Corrupt => None,
+        };
+        Ok(Some((first, ask)))
     }
 
     fn finish_rows(&mut self) -> Vec<Change> {
@@ -342,4 +408,9 @@ impl<'a, R: Rows> Step<'a, R> {
         self.cell.gone += 1;
         self.more.push(Change::Gone(self.cell.revision, name));
     }
+}
+
+/// A row that the step has read and not yet changed.
+fn untouched<T: Clone>(row: Option<T>) -> Replace<T> {
+    Replace { before: row.clone(), after: row }
 }

@@ -4,7 +4,9 @@ mod look;
 mod register;
 mod status;
 
-use super::{Change, Rows, Stepped, step::Step};
+use std::collections::BTreeMap;
+
+use super::{Change, Rows, Stepped, legible, step::Step};
 use crate::id::{Boot, CallNumber, History, Incarnation, WorkerId};
 use crate::time::Timestamp;
 use crate::worker::{CallAnswer, Caller, Life, WorkerRow};
@@ -33,7 +35,7 @@ pub fn beats<R: Rows>(rows: &R) -> Result<Beats, R::Error> {
     loop {
         let page = rows.workers(after.as_ref(), PAGE)?;
         for id in &page {
-            if let Some(row) = rows.worker(id)?
+            if let Some(row) = legible(rows, rows.worker(id))?
                 && row.life == Life::Up
             {
                 beats.numbers.push((id.clone(), row.incarnation, rows.number(id)?));
@@ -50,14 +52,25 @@ pub fn beats<R: Rows>(rows: &R) -> Result<Beats, R::Error> {
 pub fn heartbeat<R: Rows>(rows: &R, callers: &[Caller]) -> Stepped<Vec<CallAnswer>, R::Error> {
     let step = Step::begin(rows, Timestamp(0))?;
     let mut answers = Vec::with_capacity(callers.len());
-    let mut changes = Vec::new();
+    // One call may carry the same worker twice, in any order.
+    let mut greatest: BTreeMap<&WorkerId, CallNumber> = BTreeMap::new();
     for caller in callers {
-        let row = step.worker(&caller.worker)?;
-        let answer = admit(row.as_ref(), caller, step.cell.history);
-        if answer == CallAnswer::Ok && caller.number > rows.number(&caller.worker)? {
-            changes.push(Change::Number(caller.worker.clone(), Some(caller.number)));
+        let answer = match step.worker(&caller.worker) {
+            Ok(row) => admit(row.as_ref(), caller, step.cell.history),
+            Err(error) if rows.is_corrupt(&error) => CallAnswer::Register,
+            Err(error) => return Err(error),
+        };
+        if answer == CallAnswer::Ok {
+            let number = greatest.entry(&caller.worker).or_default();
+            *number = caller.number.max(*number);
         }
         answers.push(answer);
+    }
+    let mut changes = Vec::new();
+    for (worker, number) in greatest {
+        if number > rows.number(worker)? {
+            changes.push(Change::Number(worker.clone(), Some(number)));
+        }
     }
     Ok((answers, changes))
 }

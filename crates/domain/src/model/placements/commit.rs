@@ -147,13 +147,17 @@ pub fn commit<R: Rows>(
     }
     let mut outcomes = Vec::with_capacity(commit.decisions.len());
     for decision in commit.decisions.iter().take(CALL_ITEMS_MAX) {
-        outcomes.push(decide(&mut step, decision, &commit.limits)?);
+        outcomes.push(match decide(&mut step, decision, &commit.limits) {
+            // A row that cannot be decoded stands in its way, and in nobody else's.
+            Err(error) if rows.is_corrupt(&error) => Outcome::NotPending,
+            outcome => outcome?,
+        });
     }
-    for worker in &commit.workers {
+    for worker in commit.workers.iter().take(CALL_ITEMS_MAX) {
         announce(&mut step, worker)?;
     }
     let mut removals = Vec::with_capacity(commit.removals.len());
-    for id in &commit.removals {
+    for id in commit.removals.iter().take(CALL_ITEMS_MAX) {
         removals.push(remove_if_empty(&mut step, id)?);
     }
     let (before, after) = (step.revision_before(), step.revision());
@@ -172,7 +176,11 @@ fn decide<R: Rows>(
         return Ok(Outcome::NotPending);
     };
     match &decision.kind {
-        DecisionKind::Place { .. } if row.attempt == decision.attempt.next() => Ok(Outcome::AlreadyDone),
+        DecisionKind::Place { worker, .. } if row.attempt == decision.attempt.next() => {
+            // Whoever decides anew after a lost answer may have chosen another worker.
+            let elsewhere = row.state.placement().is_some_and(|place| place.worker != *worker);
+            Ok(if elsewhere { Outcome::NotPending } else { Outcome::AlreadyDone })
+        }
         DecisionKind::Park { lot, .. } if row.state.lot() == Some(lot) => Ok(Outcome::AlreadyDone),
         _ if row.attempt != decision.attempt || !matches!(row.state, State::Pending(_)) => Ok(Outcome::NotPending),
         DecisionKind::Park { lot, why } => {
@@ -198,7 +206,7 @@ fn place_one<R: Rows>(
     place: Placement,
     limits: &BTreeMap<Workspace, QuotaLimits>,
 ) -> Result<Outcome, R::Error> {
-    let worker = match step.worker(&place.worker)? {
+    let worker = match super::super::legible(step.rows(), step.worker(&place.worker))? {
         Some(worker) if worker.incarnation == place.incarnation && worker.life != Life::Lost => worker,
         _ => return Ok(Outcome::WorkerGone),
     };
@@ -240,8 +248,8 @@ fn park_corrupt<R: Rows>(
     if !step.rows().ready(key.just_before(), 1)?.contains(&(key, id.clone())) {
         return Ok(Outcome::AlreadyDone);
     }
-    step.park_corrupt(key, id.clone(), Why::Corrupt(detail.to_owned()))?;
-    Ok(Outcome::Done)
+    let parked = step.park_corrupt(key, id.clone(), Why::Corrupt(detail.to_owned()))?;
+    Ok(if parked { Outcome::Done } else { Outcome::AlreadyDone })
 }
 
 fn announce<R: Rows>(step: &mut Step<R>, new: &NewWorker) -> Result<(), R::Error> {

@@ -4,7 +4,7 @@ use super::report::conclude;
 use crate::container::{ContainerRow, End, Placement, State, StopCause};
 use crate::id::{Boot, CallNumber, Incarnation, WorkerId};
 use crate::model::workers::give_back_placed;
-use crate::model::{CALL_ITEMS_MAX, Fence, Mandate, Rows, Stepped, step::Step};
+use crate::model::{CALL_ITEMS_MAX, Fence, Mandate, Rows, Stepped, legible, step::Step};
 use crate::request::IfSilent;
 use crate::time::Timestamp;
 use crate::worker::{Closed, Life, WorkerRow};
@@ -65,7 +65,7 @@ pub fn lose<R: Rows>(
     }
     let mut outcomes = Vec::with_capacity(losses.len());
     for loss in losses.iter().take(CALL_ITEMS_MAX) {
-        outcomes.push(lose_one(&mut step, loss, limit.min(CALL_ITEMS_MAX))?);
+        outcomes.push(lose_one(&mut step, loss, limit.clamp(1, CALL_ITEMS_MAX))?);
     }
     step.finish(Ok(outcomes))
 }
@@ -73,7 +73,7 @@ pub fn lose<R: Rows>(
 fn lose_one<R: Rows>(step: &mut Step<R>, loss: &Loss, limit: usize) -> Result<LossOutcome, R::Error> {
     match loss {
         Loss::Silent { worker, incarnation, number, boot } => {
-            let Some(row) = step.worker(worker)? else {
+            let Some(row) = legible(step.rows(), step.worker(worker))? else {
                 return Ok(LossOutcome::Refused);
             };
             let same = row.incarnation == *incarnation
@@ -85,7 +85,7 @@ fn lose_one<R: Rows>(step: &mut Step<R>, loss: &Loss, limit: usize) -> Result<Lo
             step.put_worker(WorkerRow { life: Life::Lost, ..row })?;
             give_back_all(step, worker, limit, false)
         }
-        Loss::DrainDue { worker } => match step.worker(worker)? {
+        Loss::DrainDue { worker } => match legible(step.rows(), step.worker(worker))? {
             Some(row) if matches!(row.closed, Closed::Draining { .. }) => order_drain(step, row, limit),
             _ => Ok(LossOutcome::Refused),
         },
@@ -99,18 +99,15 @@ pub(crate) fn give_back_all<R: Rows>(
     limit: usize,
     certain: bool,
 ) -> Result<LossOutcome, R::Error> {
-    let owned = step.rows().owned(worker, None, CALL_ITEMS_MAX)?;
     let mut moved = 0;
-    let mut left = owned.len() == CALL_ITEMS_MAX;
-    for mark in owned {
-        let Some(row) = step.container(&mark.container)? else { continue };
+    for mark in step.owned(worker)? {
+        let Some(row) = step.legible(&mark.container)? else { continue };
         let stops = matches!(row.state, State::Placed(_) | State::Stopping(_, StopCause::Stop));
         if !certain && row.if_silent == IfSilent::Keep && !stops {
             continue;
         }
         if moved as usize == limit {
-            left = true;
-            break;
+            return Ok(LossOutcome::More(moved));
         }
         moved += 1;
         let next = match row.state {
@@ -119,7 +116,7 @@ pub(crate) fn give_back_all<R: Rows>(
         };
         step.put_container(next)?;
     }
-    Ok(if left { LossOutcome::More(moved) } else { LossOutcome::Done(moved) })
+    Ok(LossOutcome::Done(moved))
 }
 
 /// Tells what still runs on a draining worker to stop, and gives back what it was not yet told of.
@@ -130,8 +127,8 @@ fn order_drain<R: Rows>(step: &mut Step<R>, row: WorkerRow, limit: usize) -> Res
     }
     give_back_placed(step, &worker)?;
     let mut moved = 0;
-    for mark in step.rows().owned(&worker, None, CALL_ITEMS_MAX)? {
-        let Some(row) = step.container(&mark.container)? else { continue };
+    for mark in step.owned(&worker)? {
+        let Some(row) = step.legible(&mark.container)? else { continue };
         let (State::Starting(place) | State::Running(place)) = &row.state else { continue };
         if moved as usize == limit {
             return Ok(LossOutcome::More(moved));

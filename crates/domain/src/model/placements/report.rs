@@ -77,16 +77,11 @@ pub(crate) fn accept_end<R: Rows>(
     };
     let was_last_owner =
         row.last_end.as_ref().is_some_and(|last| last.attempt == row.attempt && last.worker.as_ref() == Some(worker));
+    let is_told = row.last_end.as_ref().is_some_and(|last| last.end == *end);
     let next = match row.state.placement() {
         Some(place) if place.worker == *worker => conclude(step, row, end.clone(), Some(worker)),
-        None if was_last_owner && matches!(row.state, State::Pending(_)) => {
-            let concluded = conclude(step, row.clone(), end.clone(), Some(worker));
-            if matches!(concluded.state, State::Pending(_)) {
-                // It waits again already, in line or in its lot, and was counted when it was given back.
-                ContainerRow { last_end: concluded.last_end, ..row }
-            } else {
-                concluded
-            }
+        None if was_last_owner && !is_told && matches!(row.state, State::Pending(_)) => {
+            correct(step, row, end.clone(), worker)
         }
         None if was_last_owner => return Ok(ReportOutcome::Accepted),
         _ => return Ok(ReportOutcome::Dropped),
@@ -100,8 +95,32 @@ pub(crate) fn accept_end<R: Rows>(
 
 /// The container, if the report is about its newest placement.
 fn newest<R: Rows>(step: &Step<R>, report: &Report) -> Result<Option<ContainerRow>, R::Error> {
-    let row = step.container(&report.placement.container)?;
+    let row = step.legible(&report.placement.container)?;
     Ok(row.filter(|row| row.placement_id().as_ref() == Some(&report.placement)))
+}
+
+/// A container that was given back already, and whose last owner says at last how its attempt was over.
+fn correct<R: Rows>(step: &Step<R>, row: ContainerRow, end: End, worker: &WorkerId) -> ContainerRow {
+    // It was counted when it was given back; what turns out to be no failure was none.
+    let counted = row.last_end.as_ref().is_some_and(|last| is_failure(&last.end));
+    let failures = row.failures - u32::from(counted && !is_failure(&end)).min(row.failures);
+    let state = own_end(&end).unwrap_or(row.state);
+    let record = EndRecord { end, attempt: row.attempt, worker: Some(worker.clone()), at: step.now() };
+    ContainerRow { state, failures, last_end: Some(record), ..row }
+}
+
+/// What a container is for ever once its command has ended by itself, or can start nowhere.
+fn own_end(end: &End) -> Option<State> {
+    match end {
+        End::Exited(Exit::Code(0)) => Some(State::Succeeded),
+        End::Exited(_) | End::Timeout(_) | End::Unstartable { .. } => Some(State::Failed),
+        _ => None,
+    }
+}
+
+/// Whether an end counts towards giving the container up.
+fn is_failure(end: &End) -> bool {
+    matches!(end, End::StartFailed(_) | End::Gone | End::WorkerLost)
 }
 
 /// What a container becomes when its newest attempt is over.
@@ -113,16 +132,8 @@ pub(crate) fn conclude<R: Rows>(
 ) -> ContainerRow {
     let stopped = matches!(row.state, State::Stopping(_, StopCause::Stop));
     let record = EndRecord { end, attempt: row.attempt, worker: worker.cloned(), at: step.now() };
-    let own_end = match &record.end {
-        End::Exited(Exit::Code(0)) => Some(State::Succeeded),
-        End::Exited(_) | End::Timeout(_) | End::Unstartable { .. } => Some(State::Failed),
-        _ => None,
-    };
-    let failed = match &record.end {
-        End::StartFailed(_) | End::Gone | End::WorkerLost => true,
-        End::WorkerForgot => matches!(row.state, State::Running(_)),
-        _ => false,
-    };
+    let own_end = own_end(&record.end);
+    let failed = is_failure(&record.end) || record.end == End::WorkerForgot && matches!(row.state, State::Running(_));
     let failures = row.failures + u32::from(failed && !stopped);
     let row = ContainerRow { last_end: Some(record), failures, ..row };
     match own_end {

@@ -7,6 +7,9 @@ use crate::model::{CALL_ITEMS_MAX, Change, Order, OrderMark, Rows, StartOrder, S
 use crate::time::Timestamp;
 use crate::worker::{CallAnswer, Caller, WorkerRow};
 
+/// Once the bodies that it hands out come to this many bytes, a take ends, even short of its limit.
+pub const TAKE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// What a worker is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakeAnswer {
@@ -36,9 +39,15 @@ pub fn take<R: Rows>(
     };
     let mut answer = TakeAnswer { call: CallAnswer::Ok, orders: Vec::new(), upto };
     if worker.complete {
+        let mut bytes = 0;
         for mark in rows.owned(&worker.id, after, limit.min(CALL_ITEMS_MAX))? {
-            if let Some(row) = step.container(&mark.container)? {
-                answer.orders.extend(hand_over(&mut step, row)?);
+            if bytes >= TAKE_BYTES_MAX {
+                break;
+            }
+            if let Some(row) = step.legible(&mark.container)? {
+                let order = hand_over(&mut step, row)?;
+                bytes += order.as_ref().map_or(0, bytes_of);
+                answer.orders.extend(order);
             }
             answer.upto = Some(mark);
         }
@@ -61,6 +70,13 @@ pub(super) fn admit_numbered<R: Rows>(
         step.write(Change::Number(row.id.clone(), Some(caller.number)));
     }
     Ok(Ok(row))
+}
+
+fn bytes_of(order: &Order) -> usize {
+    match order {
+        Order::Start(start) => start.body.bytes(),
+        Order::Stop { .. } => 0,
+    }
 }
 
 fn hand_over<R: Rows>(step: &mut Step<R>, row: ContainerRow) -> Result<Option<Order>, R::Error> {

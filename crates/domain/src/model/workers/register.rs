@@ -1,13 +1,12 @@
 //! Registration: who a worker is, what it holds, what ended, and what it may not run.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::container::{ContainerRow, End, Placement, PlacementId, State};
 use crate::id::{CallNumber, History, Incarnation, WorkerId, WorkerKey};
 use crate::model::placements::{accept_end, conclude};
 use crate::model::workers::give_back_placed;
-use crate::model::{CALL_ITEMS_MAX, Change, Event, READY, Report, Rows, Stepped, step::Step};
+use crate::model::{Change, Event, READY, Report, Rows, Stepped, step::Step};
 use crate::time::Timestamp;
 use crate::worker::{Closed, Life, WorkerRow, WorkerSpec};
 
@@ -49,33 +48,30 @@ pub enum RegisterOutcome {
         /// How many.
         taken: u32,
     },
+    /// Another worker had this name and came as far as this: register again above it, so that late calls of the other
+    /// cannot be taken for this one's.
+    Raise {
+        /// How far the other came.
+        above: Incarnation,
+    },
 }
 
 /// Registers a worker.
 pub fn register<R: Rows>(rows: &R, now: Timestamp, call: &Registration) -> Stepped<RegisterOutcome, R::Error> {
     let mut step = Step::begin(rows, now)?;
-    let row = match step.worker(&call.worker)? {
-        Some(row) if row.key.as_ref() == Some(&call.key) && row.incarnation > call.incarnation => {
-            return Ok((RegisterOutcome::Replaced, Vec::new()));
-        }
-        Some(row) if row.key.as_ref().is_some_and(|key| *key != call.key) => {
-            let taken = count_taken(&step, &row)?;
-            if taken > 0 {
-                return Ok((RegisterOutcome::KeyTaken { taken }, Vec::new()));
-            }
-            // Nothing of the old machine's is left but what it was never told of.
-            give_back_placed(&mut step, &call.worker)?;
-            step.worker(&call.worker)?
-        }
-        row => row,
-    };
+    let mut row = step.worker(&call.worker)?;
+    if let Some(refusal) = row.as_ref().map(|row| refuse(&step, call, row)).transpose()?.flatten() {
+        return Ok((refusal, Vec::new()));
+    }
     let history = step.cell.history;
-    let is_repeat = row
-        .as_ref()
-        .is_some_and(|row| row.key.as_ref() == Some(&call.key) && row.incarnation == call.incarnation && row.complete);
-    if is_repeat && row.as_ref().is_some_and(|row| row.registered_in == Some(history)) {
+    if row.as_ref().is_some_and(|row| is_complete_already(row, call, history)) {
         let kills = kills(&step, call)?;
         return Ok((RegisterOutcome::Registered { history, kills }, Vec::new()));
+    }
+    if row.as_ref().is_some_and(|row| row.key.as_ref() != Some(&call.key)) {
+        // Nothing of the old machine's is left but what it was never told of.
+        give_back_placed(&mut step, &call.worker)?;
+        row = step.worker(&call.worker)?;
     }
     enter(&mut step, call, row)?;
     let kills = claim(&mut step, call)?;
@@ -86,15 +82,44 @@ pub fn register<R: Rows>(rows: &R, now: Timestamp, call: &Registration) -> Stepp
     }
     if !call.more {
         conclude_registration(&mut step, call, kills.is_empty())?;
+    } else if !kills.is_empty()
+        && let Some(row) = step.worker(&call.worker)?
+    {
+        step.put_worker(WorkerRow { registered_in: None, ..row })?;
     }
     step.finish(RegisterOutcome::Registered { history, kills })
 }
 
+/// Why a registration is refused, if it is.
+fn refuse<R: Rows>(step: &Step<R>, call: &Registration, row: &WorkerRow) -> Result<Option<RegisterOutcome>, R::Error> {
+    let Some(key) = &row.key else {
+        return Ok(None);
+    };
+    if *key == call.key {
+        return Ok((row.incarnation > call.incarnation).then_some(RegisterOutcome::Replaced));
+    }
+    let taken = count_taken(step, row)?;
+    if taken > 0 {
+        return Ok(Some(RegisterOutcome::KeyTaken { taken }));
+    }
+    let above = row.incarnation;
+    Ok((call.incarnation <= above).then_some(RegisterOutcome::Raise { above }))
+}
+
+/// Whether this registration, or a page of it, comes again after the last page has said all.
+fn is_complete_already(row: &WorkerRow, call: &Registration, history: History) -> bool {
+    row.key.as_ref() == Some(&call.key)
+        && row.incarnation == call.incarnation
+        && row.registered_in == Some(history)
+        && row.complete
+}
+
+/// How many containers a worker owns that it may have been told of; what cannot be decoded is among them.
 fn count_taken<R: Rows>(step: &Step<R>, row: &WorkerRow) -> Result<u32, R::Error> {
     let mut taken = 0;
-    for mark in step.rows().owned(&row.id, None, CALL_ITEMS_MAX)? {
-        let state = step.container(&mark.container)?.map(|row| row.state);
-        taken += u32::from(!matches!(state, None | Some(State::Placed(_))));
+    for mark in step.owned(&row.id)? {
+        let is_placed = step.legible(&mark.container)?.is_some_and(|row| matches!(row.state, State::Placed(_)));
+        taken += u32::from(!is_placed);
     }
     Ok(taken)
 }
@@ -105,6 +130,8 @@ fn enter<R: Rows>(step: &mut Step<R>, call: &Registration, row: Option<WorkerRow
     if first_page {
         step.write(Change::Number(call.worker.clone(), Some(CallNumber(0))));
     }
+    // A page of this registration was answered kills: no later page makes up for it.
+    let is_spoilt = !first_page && row.as_ref().is_some_and(|row| row.registered_in.is_none());
     let life = match row.as_ref().map(|row| row.life) {
         Some(Life::Pending { boot_within }) if !call.ready => Life::Pending { boot_within },
         _ => Life::Up,
@@ -116,11 +143,11 @@ fn enter<R: Rows>(step: &mut Step<R>, call: &Registration, row: Option<WorkerRow
         closed: row.as_ref().map_or(Closed::No, |row| row.closed),
         key: Some(call.key.clone()),
         incarnation: call.incarnation,
-        registered_in: Some(step.cell.history),
+        registered_in: (!is_spoilt).then_some(step.cell.history),
         complete: false,
         ready: call.ready,
+        changed: row.as_ref().map_or(step.revision(), |row| row.changed),
         used: row.map(|row| row.used).unwrap_or_default(),
-        changed: step.revision(),
     })
 }
 
@@ -155,7 +182,7 @@ fn held_row<R: Rows>(
     call: &Registration,
     held: &PlacementId,
 ) -> Result<Option<(ContainerRow, Placement)>, R::Error> {
-    let row = step.container(&held.container)?.filter(|row| row.placement_id().as_ref() == Some(held));
+    let row = step.legible(&held.container)?.filter(|row| row.placement_id().as_ref() == Some(held));
     let place = row.as_ref().and_then(|row| row.state.placement()).filter(|place| place.worker == call.worker).cloned();
     Ok(row.zip(place))
 }
@@ -171,14 +198,13 @@ fn held_state(state: &State, place: Placement) -> State {
 
 /// Takes back what the worker owns and neither holds nor ended, and completes the registration if nothing is to kill.
 fn conclude_registration<R: Rows>(step: &mut Step<R>, call: &Registration, clean: bool) -> Result<(), R::Error> {
-    let ended: BTreeSet<_> = call.ends.iter().map(|report| report.placement.container.clone()).collect();
-    for mark in step.rows().owned(&call.worker, None, CALL_ITEMS_MAX)? {
-        let Some(row) = step.container(&mark.container)? else { continue };
+    for mark in step.owned(&call.worker)? {
+        let Some(row) = step.legible(&mark.container)? else { continue };
         let forgotten = row
             .state
             .placement()
             .is_some_and(|place| place.worker == call.worker && place.incarnation != call.incarnation);
-        if !forgotten || ended.contains(&row.id) {
+        if !forgotten {
             continue;
         }
         let next = match row.state {
@@ -187,7 +213,7 @@ fn conclude_registration<R: Rows>(step: &mut Step<R>, call: &Registration, clean
         };
         step.put_container(next)?;
     }
-    if clean && let Some(row) = step.worker(&call.worker)? {
+    if let Some(row) = step.worker(&call.worker)?.filter(|row| clean && row.registered_in.is_some()) {
         step.put_worker(WorkerRow { complete: true, ..row })?;
     }
     Ok(())

@@ -100,8 +100,8 @@ fn closed_after(closed: Closed, change: StatusChange) -> Closed {
 
 /// Puts back in line what a worker owns but was not yet told of.
 pub(crate) fn give_back_placed<R: Rows>(step: &mut Step<R>, worker: &WorkerId) -> Result<(), R::Error> {
-    for mark in step.rows().owned(worker, None, CALL_ITEMS_MAX)? {
-        if let Some(row) = step.container(&mark.container)?
+    for mark in step.owned(worker)? {
+        if let Some(row) = step.legible(&mark.container)?
             && matches!(&row.state, State::Placed(place) if place.worker == *worker)
         {
             step.put_container(ContainerRow { state: READY, ..row })?;
@@ -120,7 +120,7 @@ pub fn remove<R: Rows>(
     let mut step = Step::begin(rows, now)?;
     let mut outcomes = Vec::with_capacity(items.len());
     for (id, how) in items.iter().take(CALL_ITEMS_MAX) {
-        outcomes.push(remove_one(&mut step, id, *how, limit)?);
+        outcomes.push(remove_one(&mut step, id, *how, limit.clamp(1, CALL_ITEMS_MAX))?);
     }
     step.finish(outcomes)
 }
@@ -146,8 +146,11 @@ fn remove_one<R: Rows>(
             }
         }
     }
-    if let Some(row) = step.worker(id)? {
-        step.remove_worker(&row)?;
+    match step.worker(id)? {
+        // What cannot be decoded cannot be given back.
+        Some(row) if row.used.containers > 0 => return Ok(RemoveOutcome::Owns(row.used.containers)),
+        Some(row) => step.remove_worker(&row)?,
+        None => {}
     }
     Ok(RemoveOutcome::Done)
 }
