@@ -229,7 +229,9 @@ impl LogsDocument {
         let note = match (output, phase.is_ended()) {
             (Some(_), true) => None,
             (None, true) => Some("nothing was kept of its output".to_owned()),
-            (Some(_), false) => Some("an earlier attempt wrote this; the newest one's output arrives with its end".into()),
+            (Some(_), false) => {
+                Some("an earlier attempt wrote this; the newest one's output arrives with its end".into())
+            }
             (None, false) => Some(format!("it is {}; its output arrives with its end", phase.as_str())),
         };
         Self {

@@ -188,7 +188,8 @@ fn no_duplicates<'a>(path: &str, names: impl Iterator<Item = &'a str>) -> Result
     let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
         if !seen.insert(name) {
-            let bad = BadField::of(if path == "pools" { "name" } else { "id" }, name, "is there already; choose another");
+            let bad =
+                BadField::of(if path == "pools" { "name" } else { "id" }, name, "is there already; choose another");
             return Err(bad.at(index).inside(path));
         }
     }

@@ -1,9 +1,7 @@
 //! What agents say, as the domain knows it, and back.
 
 use domain::container::{End, Exit, OUTPUT_TAIL_BYTES, Output, OutputTail, PlacementId};
-use domain::id::{
-    Attempt, CallNumber, ContainerId, History, INTEGER_MAX, Incarnation, Revision, WorkerId, WorkerKey,
-};
+use domain::id::{Attempt, CallNumber, ContainerId, History, INTEGER_MAX, Incarnation, Revision, WorkerId, WorkerKey};
 use domain::model::workers::Registration;
 use domain::model::{self, placements};
 use domain::worker::{self, CallAnswer};
@@ -98,11 +96,7 @@ impl Report {
 }
 
 /// Reads every member of a list; an error names its place.
-pub(crate) fn each<T, U>(
-    path: &str,
-    list: &[T],
-    read: impl Fn(&T) -> Result<U, BadField>,
-) -> Result<Vec<U>, BadField> {
+pub(crate) fn each<T, U>(path: &str, list: &[T], read: impl Fn(&T) -> Result<U, BadField>) -> Result<Vec<U>, BadField> {
     let one = |(index, item): (usize, &T)| read(item).map_err(|bad| bad.at(index).inside(path));
     list.iter().enumerate().map(one).collect()
 }
