@@ -6,9 +6,16 @@ const LIKENESS_MIN: f64 = 0.7;
 /// The one of `words` that is most like `word`, if any is.
 pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let likeness = |other: &'a str| (strsim::jaro_winkler(&word, &other.to_lowercase()), other);
-    let best = words.into_iter().map(likeness).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    let best =
+        words.into_iter().map(|other| (likeness(&word, other), other)).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (best.0 >= LIKENESS_MIN).then_some(best.1)
+}
+
+/// One slip of the finger counts as alike, however short the word.
+fn likeness(word: &str, other: &str) -> f64 {
+    let other = other.to_lowercase();
+    let slip = if strsim::damerau_levenshtein(word, &other) <= 1 { 1.0 } else { 0.0 };
+    slip + strsim::jaro_winkler(word, &other)
 }
 
 /// Advice for an unknown `word`: the nearest of `words`, else all of them.
@@ -27,6 +34,7 @@ mod tests {
     fn the_nearest_word_is_offered_and_a_strange_one_gets_them_all() {
         let words = ["cpu", "cpu_milli", "memory", "gpu"];
         assert_eq!(advice("cpuu", &words), "did you mean cpu?");
+        assert_eq!(advice("ib", &["cpu", "id"]), "did you mean id?");
         assert_eq!(advice("mem", &words), "did you mean memory?");
         assert_eq!(advice("zzz", &words), "it may be cpu, cpu_milli, memory, gpu");
     }

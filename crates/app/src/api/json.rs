@@ -77,8 +77,8 @@ fn in_our_words(path: &str, text: &str) -> BadField {
         let names = quoted(rest);
         return BadField::new(*names.first().unwrap_or(&""), "is given twice").inside_of(path);
     }
-    if let Some((found, expected)) = text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
-    {
+    let unfit = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = unfit.and_then(|rest| rest.split_once(", expected ")) {
         let value = found.split_once(' ').map(|(_, value)| value.trim_matches(['"', '`']).to_owned());
         let problem = format!("{} does not belong here; write {}", found.replace('`', ""), form(expected));
         return BadField { value, ..BadField::new(path, problem) };

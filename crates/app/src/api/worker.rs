@@ -159,7 +159,7 @@ pub struct UsedDocument {
 
 /// One name, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "write one name in quotes, or a list of names")]
 pub enum OneOrMany {
     /// One.
     One(String),
