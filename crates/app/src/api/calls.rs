@@ -42,6 +42,10 @@ pub struct RegisterAnswer {
     pub kill: Vec<PlacementName>,
     /// How long after the sending of its last accepted call a container may live.
     pub keepalive_ms: u64,
+    /// Set if nothing was registered: another worker had this name, and came as far as this incarnation. Register again
+    /// above it, so that late calls of the other cannot be taken for this one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raise_above: Option<u64>,
 }
 
 /// The identity of one placement.

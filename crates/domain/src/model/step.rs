@@ -265,7 +265,9 @@ impl<'a, R: Rows> Step<'a, R> {
             if !lot.left.remove(&row.key) {
                 lot.joined.insert(row.key, Some(Arc::clone(&row.ask)));
             }
-            lot.why = why.or(lot.why.take());
+            // Who only stands behind others knows nothing of why they wait.
+            let news = why.filter(|why| !matches!(why, Why::Behind(_)));
+            lot.why = news.or(lot.why.take());
         }
     }
 
