@@ -1,5 +1,6 @@
 //! What the outside sees of the scheduler's work: metrics, and the log lines that operators search for.
 
+pub mod logs;
 mod metered;
 mod metrics;
 
