@@ -1,7 +1,6 @@
 //! What a server is told: defaults, a file, `STOWPLAN_*` variables and flags, the later over the earlier.
 
 mod read;
-mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,9 +17,9 @@ use std::collections::BTreeMap;
 use crate::api::policy::PolicyDocument;
 use crate::api::quantity::Quantity;
 use crate::api::quota::QuotaDocument;
+use crate::token::Token;
 
 pub use read::{Origin, Settled, settle};
-pub use token::{TOKEN_VARIABLE, Token};
 
 /// The file that is read if it is there and no other is named.
 pub const CONFIG_FILE: &str = "stowplan.toml";

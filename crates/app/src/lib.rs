@@ -6,3 +6,4 @@ pub mod nearest;
 pub mod observe;
 pub mod period;
 pub mod scheduler;
+pub mod token;

@@ -138,6 +138,14 @@ impl Planner {
         self.holds_mandate.load(Ordering::Acquire)
     }
 
+    /// Why no batch can be committed now; none if one can.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.holds_mandate() {
+            return Some("this server does not plan the cell".to_owned());
+        }
+        self.view.read().unwrap_or_else(PoisonError::into_inner).trouble().map(str::to_owned)
+    }
+
     /// Reads the fleet as it was seen last; none if this process does not plan the cell, or has not looked yet.
     pub fn fleet(&self) -> Option<Arc<Fleet>> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);

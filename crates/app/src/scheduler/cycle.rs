@@ -56,8 +56,8 @@ pub(super) async fn run(
     loop {
         match cycle.turn(calls).await {
             Ok(()) => {}
-            Err(PortError::Unavailable(source)) => {
-                observer.store_failed(&PortError::Unavailable(source));
+            Err(error @ PortError::Unavailable(_)) => {
+                cycle.store_failed(&error);
                 cycle.failures += 1;
                 sleep(RETRY.delay(cycle.failures, u64::from(cycle.failures))).await;
             }
@@ -140,6 +140,7 @@ impl<'a> Cycle<'a> {
         let next = self.ports.backlog.next(&self.settings.cell, None, size_max, lots);
         let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
         let (line, ()) = tokio::try_join!(next, look)?;
+        self.view_mut().note_trouble(None);
         self.seen = line.mark.revision;
         let mut looked = !cached;
         if line.ready.is_empty() && self.room_unread && cached {
@@ -238,8 +239,8 @@ impl<'a> Cycle<'a> {
         let answer = loop {
             let now = (self.settings.clock)();
             match self.ports.placements.commit(self.mandate, now, commit.clone()).await {
-                Err(PortError::Unavailable(source)) => {
-                    self.observer.store_failed(&PortError::Unavailable(source));
+                Err(error @ PortError::Unavailable(_)) => {
+                    self.store_failed(&error);
                     tries += 1;
                     sleep(RETRY.delay(tries, u64::from(tries))).await;
                 }
@@ -371,6 +372,11 @@ impl<'a> Cycle<'a> {
             Some(Outcome::Done | Outcome::AlreadyDone) => Scheduled::Placed,
             other => Scheduled::NotPlaced(other.unwrap_or(Outcome::NotPending)),
         })
+    }
+
+    fn store_failed(&self, error: &PortError) {
+        self.observer.store_failed(error);
+        self.view_mut().note_trouble(Some(error.to_string()));
     }
 
     fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {

@@ -25,6 +25,7 @@ pub struct View {
     freed: bool,
     drains: BTreeMap<WorkerId, Drain>,
     silent: BTreeMap<WorkerId, Duration>,
+    trouble: Option<String>,
 }
 
 /// A drain, counted from when the planner first saw it.
@@ -128,6 +129,16 @@ impl View {
         if !self.stale && self.upto == Some(answer.before) {
             self.upto = Some(answer.after);
         }
+    }
+
+    /// Notes whether the store answers the planner, and if not, what it said.
+    pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
+        self.trouble = trouble;
+    }
+
+    /// What the store said when it did not answer the planner's last call.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// Workers whose drain has come due.
