@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod config;
+pub mod http;
 pub mod nearest;
 pub mod observe;
 pub mod period;

@@ -56,7 +56,7 @@ fn translate(path: &str, error: &serde_json::Error) -> BadDocument {
 }
 
 /// What serde says, as a person reads it.
-fn in_our_words(path: &str, text: &str) -> BadField {
+pub(crate) fn in_our_words(path: &str, text: &str) -> BadField {
     if let Some(rest) = text.strip_prefix("unknown field ") {
         let words = quoted(rest);
         let (found, fields) = words.split_first().map_or(("", &[][..]), |(found, rest)| (*found, rest));

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Why a request waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonDocument {
-    /// In one word: `ready` (in line), `no_workers`, `no_room`, `can_never_fit`, `quota`, `behind`, `corrupt`, or
-    /// `unknown` to the server that answers.
+    /// In one word: `ready` (in line), `no_workers`, `no_room`, `can_never_fit`, `quota`, `behind`, `corrupt`,
+    /// `fits` (by now), or `unknown` to the server that answers.
     pub word: String,
     /// In words.
     pub text: String,
@@ -59,6 +59,11 @@ impl ReasonDocument {
     /// It is in line, and no plan has looked at it yet.
     pub fn ready() -> Self {
         Self { word: "ready".to_owned(), text: "in line".to_owned(), ..Self::default() }
+    }
+
+    /// It would be placed if a plan looked at it now.
+    pub fn fits() -> Self {
+        Self { word: "fits".to_owned(), text: "fits now; the next plan takes it".to_owned(), ..Self::default() }
     }
 
     /// A plan found no place for it, and this server does not know why.

@@ -1,0 +1,102 @@
+//! Why a container is where it is, by the fleet as this process's planner saw it last.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::container::{ContainerRow, State as ContainerState, Waiting};
+use domain::fleet::{Fleet, Policy};
+use domain::id::ContainerId;
+use domain::placement::{Candidate, Explanation};
+use domain::wait::{LotKey, Why};
+
+use super::answer::{Answer, Refusal};
+use super::containers::find;
+use super::read::Id;
+use super::room::Room;
+use super::view::Explain;
+use crate::api::container::ContainerDocument;
+use crate::api::explain::{ExplainDocument, FleetDocument, reason_now};
+use crate::api::problem::Kind;
+use crate::api::reason::ReasonDocument;
+use crate::period::spoken;
+
+/// `GET /v1/containers/{id}/explain`
+pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<ExplainDocument> {
+    let row = find(&room, &id.read(ContainerId::new)?).await?.row;
+    let (id, state) = (row.id.to_string(), row.state.phase().as_str().to_owned());
+    if !matches!(row.state, ContainerState::Pending(_)) {
+        let text = whereabouts(&row, &*room.view);
+        return Ok(Json(ExplainDocument { id, state, text, fleet: None, reason: None }));
+    }
+    let Some(fleet) = room.view.fleet() else {
+        let why = room.view.trouble().unwrap_or_else(|| "the fleet has not been looked at yet".to_owned());
+        return Err(Refusal::new(Kind::Unavailable, format!("this server cannot explain: {why}")));
+    };
+    let explanation = explain_row(&row, &fleet, &room.view.policy());
+    Ok(Json(ExplainDocument {
+        id,
+        state,
+        text: explanation.sentence(&row.ask),
+        fleet: Some(FleetDocument::of(&explanation)),
+        reason: reason_now(&explanation, &row.ask),
+    }))
+}
+
+fn explain_row(row: &ContainerRow, fleet: &Fleet, policy: &Policy) -> Explanation {
+    let candidate = Candidate {
+        id: row.id.clone(),
+        key: row.key,
+        attempt: row.attempt,
+        ask: Arc::clone(&row.ask),
+        lot: row.state.lot().cloned(),
+    };
+    domain::placement::explain(fleet, &candidate, policy)
+}
+
+/// Where a container is that does not wait.
+fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
+    let document = ContainerDocument::of(row, None, None);
+    let (state, worker) = (&document.state, document.worker.as_deref().unwrap_or("no worker"));
+    let how = document.last_end.as_ref().map(|end| end.text.as_str());
+    match &row.state {
+        ContainerState::Placed(_) => format!("placed on {worker}, which has not taken it yet"),
+        ContainerState::Starting(place) | ContainerState::Running(place) | ContainerState::Stopping(place, _) => {
+            let silent = view.silent_for(&place.worker).filter(|silent| silent.as_secs() >= 1);
+            let silent = silent.map(|silent| format!(", which has been silent for {}", spoken(silent)));
+            format!("{state} on {worker}, attempt {}{}", row.attempt, silent.unwrap_or_default())
+        }
+        _ => format!("{state}: {}", how.unwrap_or("nothing more is known")),
+    }
+}
+
+/// Why a container waits, as one page of it says: what a plan of it alone finds now, else what the last plan found.
+pub(super) fn reason_of(row: &ContainerRow, view: &dyn Explain) -> Option<ReasonDocument> {
+    let ContainerState::Pending(Waiting::Parked(lot)) = &row.state else {
+        return reason_in_list(row, None, &Policy::default());
+    };
+    let Some(fleet) = view.fleet() else { return Some(ReasonDocument::unknown()) };
+    let policy = view.policy();
+    let now = reason_now(&explain_row(row, &fleet, &policy), &row.ask);
+    let last = || fleet.lots.get(lot).map(|lot| ReasonDocument::of(&lot.why, &row.ask));
+    Some(now.or_else(last).unwrap_or_else(ReasonDocument::fits))
+}
+
+/// Why a container waits, as a list says it: what is known of its lot. No fleet is counted for each line.
+pub(super) fn reason_in_list(row: &ContainerRow, fleet: Option<&Fleet>, policy: &Policy) -> Option<ReasonDocument> {
+    let lot = match &row.state {
+        ContainerState::Pending(Waiting::Ready) => return Some(ReasonDocument::ready()),
+        ContainerState::Pending(Waiting::Parked(lot)) => lot,
+        _ => return None,
+    };
+    let Some(fleet) = fleet else { return Some(ReasonDocument::unknown()) };
+    let why = quota_now(row, lot, fleet, policy).or_else(|| fleet.lots.get(lot).map(|lot| lot.why.clone()));
+    Some(why.map_or_else(ReasonDocument::unknown, |why| ReasonDocument::of(&why, &row.ask)))
+}
+
+/// A quota's lot holds requests of all sizes, so its reason speaks of another one.
+fn quota_now(row: &ContainerRow, lot: &LotKey, fleet: &Fleet, policy: &Policy) -> Option<Why> {
+    let LotKey::Quota(workspace) = lot else { return None };
+    let used = fleet.usage.get(workspace).copied().unwrap_or_default();
+    used.obstacle(&row.ask, policy.quotas.as_ref()?.limits(workspace)).map(Why::Quota)
+}

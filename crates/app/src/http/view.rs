@@ -1,0 +1,22 @@
+//! What the HTTP surface asks of the process's planner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::fleet::{Fleet, Policy};
+use domain::id::WorkerId;
+
+/// The fleet as this process's planner saw it last.
+pub trait Explain: Send + Sync {
+    /// The fleet; none if this process does not plan the cell, or has not looked yet.
+    fn fleet(&self) -> Option<Arc<Fleet>>;
+
+    /// The policy that its plans follow.
+    fn policy(&self) -> Arc<Policy>;
+
+    /// How long a worker has been silent, as far as it was watched.
+    fn silent_for(&self, worker: &WorkerId) -> Option<Duration>;
+
+    /// Why no batch can be committed now; none if one can.
+    fn trouble(&self) -> Option<String>;
+}

@@ -1,0 +1,195 @@
+//! Workers: listed, shown, cordoned, drained, removed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use domain::id::{Incarnation, WorkerId};
+use domain::model::FleetName;
+use domain::model::workers::{Look, RemoveHow, RemoveOutcome, StatusChange, StatusOutcome};
+use domain::worker::{Status, WorkerRow};
+use serde::Deserialize;
+
+use super::answer::{Answer, Refusal};
+use super::clock::now;
+use super::read::{Id, MaybeDocument, Params};
+use super::room::Room;
+use crate::api::field::{BadField, some_name};
+use crate::api::problem::Kind;
+use crate::api::worker::{DrainCall, RemoveCall, WorkerDocument, WorkerList, WorkerOutcome};
+use crate::period::{millis, spoken};
+
+/// How many workers a page holds if nothing is said, and at most.
+const PAGE: usize = 1_000;
+const PAGE_MAX: usize = 5_000;
+/// How many rows one look at the fleet reads at once, how many looks make one reading, and how often a reader who was
+/// overtaken begins anew.
+const LOOK_ROWS: usize = 5_000;
+const LOOKS_MAX: usize = 1_000;
+const READS_MAX: usize = 3;
+/// How many containers of a worker that is gone go back in one step, and how many such steps one call makes.
+const GIVE_BACK: usize = 1_000;
+const REMOVE_STEPS_MAX: usize = 100;
+
+/// What [`list`] is asked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ListParams {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /v1/workers`
+pub(super) async fn list(State(room): State<Arc<Room>>, Params(params): Params<ListParams>) -> Answer<WorkerList> {
+    let after = some_name("after", params.after.as_ref(), WorkerId::new)?;
+    let limit = params.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let rows = read_all(&room).await?;
+    let mut later = rows.values().filter(|row| after.as_ref().is_none_or(|after| row.id > *after));
+    let page: Vec<_> = later.by_ref().take(limit).collect();
+    let next = later.next().and(page.last()).map(|row| row.id.to_string());
+    Ok(Json(WorkerList { workers: page.into_iter().map(|row| show(&room, row)).collect(), next }))
+}
+
+/// `GET /v1/workers/{id}`
+pub(super) async fn get(State(room): State<Arc<Room>>, id: Id) -> Answer<WorkerDocument> {
+    let row = find(&room, &id.read(WorkerId::new)?).await?;
+    Ok(Json(show(&room, &row)))
+}
+
+fn show(room: &Room, row: &WorkerRow) -> WorkerDocument {
+    WorkerDocument { silent_ms: room.view.silent_for(&row.id).map(millis), ..WorkerDocument::of(row) }
+}
+
+async fn find(room: &Room, id: &WorkerId) -> Result<WorkerRow, Refusal> {
+    read_all(room).await?.remove(id).ok_or_else(|| no_such_worker(id))
+}
+
+fn no_such_worker(id: &WorkerId) -> Refusal {
+    Refusal::new(Kind::NotFound, format!("there is no worker {id}")).next("stowplan worker list")
+}
+
+/// Reads all workers from the store, so that who cordons a worker sees it cordoned; the planner's view may be older.
+async fn read_all(room: &Room) -> Result<BTreeMap<WorkerId, WorkerRow>, Refusal> {
+    for _ in 0..READS_MAX {
+        if let Some(rows) = read_once(room).await? {
+            return Ok(rows);
+        }
+    }
+    Err(Refusal::new(Kind::Unavailable, "the fleet changes faster than it can be read; ask again"))
+}
+
+/// One reading in pages; none if it was overtaken by changes.
+async fn read_once(room: &Room) -> Result<Option<BTreeMap<WorkerId, WorkerRow>>, Refusal> {
+    let mut rows = BTreeMap::new();
+    let mut since = None;
+    for _ in 0..LOOKS_MAX {
+        let Look::Page(page) = room.ports.workers.look(&room.cell, since, LOOK_ROWS).await? else {
+            return Ok(None);
+        };
+        for name in page.gone {
+            if let FleetName::Worker(id) = name {
+                rows.remove(&id);
+            }
+        }
+        rows.extend(page.workers.into_iter().map(|row| (row.id.clone(), row)));
+        if !page.more {
+            return Ok(Some(rows));
+        }
+        since = Some(page.upto.revision);
+    }
+    Ok(None)
+}
+
+/// `POST /v1/workers/{id}/cordon`
+pub(super) async fn cordon(State(room): State<Arc<Room>>, id: Id) -> Answer<WorkerOutcome> {
+    set_status(&room, &id, StatusChange::Cordoned).await
+}
+
+/// `POST /v1/workers/{id}/uncordon`
+pub(super) async fn uncordon(State(room): State<Arc<Room>>, id: Id) -> Answer<WorkerOutcome> {
+    set_status(&room, &id, StatusChange::Open).await
+}
+
+/// `POST /v1/workers/{id}/drain`
+pub(super) async fn drain(
+    State(room): State<Arc<Room>>,
+    id: Id,
+    MaybeDocument(call): MaybeDocument<DrainCall>,
+) -> Answer<WorkerOutcome> {
+    set_status(&room, &id, StatusChange::Draining { within: call.to_within()? }).await
+}
+
+async fn set_status(room: &Room, id: &Id, change: StatusChange) -> Answer<WorkerOutcome> {
+    let id = id.read(WorkerId::new)?;
+    let outcomes = room.ports.workers.set_status(&room.cell, now(), vec![(id.clone(), change)]).await?;
+    match outcomes.first() {
+        Some(StatusOutcome::Done) => Ok(done(&id, "done")),
+        Some(StatusOutcome::Already) => Ok(done(&id, "already")),
+        Some(StatusOutcome::NoSuchWorker) | None => Err(no_such_worker(&id)),
+    }
+}
+
+fn done(id: &WorkerId, outcome: &str) -> Json<WorkerOutcome> {
+    Json(WorkerOutcome { id: id.to_string(), outcome: outcome.to_owned() })
+}
+
+/// `POST /v1/workers/{id}/remove`
+pub(super) async fn remove(
+    State(room): State<Arc<Room>>,
+    id: Id,
+    MaybeDocument(call): MaybeDocument<RemoveCall>,
+) -> Answer<WorkerOutcome> {
+    let id = id.read(WorkerId::new)?;
+    let how = match (call.lost, call.incarnation) {
+        (false, None) => RemoveHow::IfEmpty,
+        (false, Some(_)) => {
+            return Err(BadField::new("incarnation", "is read only with lost; add \"lost\": true").into());
+        }
+        (true, None) => return Err(BadField::missing("incarnation", "name the run that you read").into()),
+        (true, Some(incarnation)) => {
+            check_is_silent(&room, &id).await?;
+            RemoveHow::Lost { incarnation: Incarnation(incarnation) }
+        }
+    };
+    for _ in 0..REMOVE_STEPS_MAX {
+        let removals = vec![(id.clone(), how)];
+        let outcomes = room.ports.workers.remove(&room.cell, now(), removals, GIVE_BACK).await?;
+        match outcomes.first() {
+            Some(RemoveOutcome::Done) => return Ok(done(&id, "done")),
+            Some(RemoveOutcome::NoSuchWorker) | None => return Err(no_such_worker(&id)),
+            Some(RemoveOutcome::Owns(count)) => return Err(owns(&id, *count)),
+            Some(RemoveOutcome::Registered) => {
+                let detail = format!("another run of {id} has registered since you read it; look again");
+                return Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
+            }
+            Some(RemoveOutcome::More(_)) => {}
+        }
+    }
+    Err(Refusal::new(Kind::Unavailable, format!("{id} owns so much that removing it takes longer; say it again")))
+}
+
+fn owns(id: &WorkerId, count: u32) -> Refusal {
+    let detail = format!("{id} owns {count} containers; drain it first");
+    Refusal::new(Kind::WorkerOwns, detail).next(format!("stowplan worker drain {id}"))
+}
+
+/// Refuses to call a worker lost that spoke a moment ago, or of which nobody here knows when it did: what it runs would
+/// run twice.
+async fn check_is_silent(room: &Room, id: &WorkerId) -> Result<(), Refusal> {
+    let row = find(room, id).await?;
+    if row.status() == Status::Lost || row.key.is_none() {
+        return Ok(());
+    }
+    let least = room.keepalive + room.grace;
+    let refuse = |detail: String| Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
+    match room.view.silent_for(id) {
+        Some(silent) if silent >= least => Ok(()),
+        Some(silent) => refuse(format!(
+            "{id} was heard of {} ago; it can be called lost after {} of silence",
+            spoken(silent),
+            spoken(least)
+        )),
+        None => refuse(format!("this server has not watched {id} for long enough to call it lost; try again later")),
+    }
+}
