@@ -1,3 +1,4 @@
 //! Stowplan, the program: a server, its agents, and the commands that talk to it.
 
 pub mod api;
+pub mod embedded;
