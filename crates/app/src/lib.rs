@@ -2,9 +2,12 @@
 
 pub mod api;
 pub mod config;
+pub mod embedded;
 pub mod http;
 pub mod nearest;
 pub mod observe;
 pub mod period;
 pub mod scheduler;
+pub mod serve;
 pub mod token;
+pub mod wiring;

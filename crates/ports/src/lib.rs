@@ -12,6 +12,7 @@ mod provider;
 mod workers;
 
 pub mod rows;
+pub mod wire;
 
 use std::sync::Arc;
 

@@ -1,0 +1,157 @@
+//! One server: its store, its planner, its HTTP surface, put together and taken down in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use domain::fleet::{Fleet, Policy};
+use domain::id::{PlannerId, WorkerId};
+use domain::model::containers::Keep;
+use domain::model::workers::Look;
+use domain::time::Timestamp;
+use ports::Ports;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Config, ConfigArgs, LogFormat, settle};
+use crate::http::{Explain, Server};
+use crate::observe::{Metrics, Watch, logs, metered};
+use crate::scheduler::{Planner, Scheduler, Settings};
+use crate::wiring;
+
+/// How long a planner's stamp must stand still before another may take over.
+const LASTS: Duration = Duration::from_secs(10);
+/// How long a server that was told to drain waits for its workers to be empty.
+const DRAIN_WITHIN: Duration = Duration::from_secs(9);
+
+/// Runs a server
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Ends once standard input does and no worker owns anything.
+    #[arg(long, hide = true)]
+    drain_on_stdin_eof: bool,
+}
+
+/// Serves until it is told to stop.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let config = settle(&args.config)?.config;
+    logs::start(config.log_level, config.log == LogFormat::Json);
+    let store = wiring::open(&config)?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("failed to listen on {}", config.listen))?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let metrics = Arc::new(Metrics::default());
+    let ports = metered(&store, &metrics, None);
+    let scheduler = Scheduler::new(
+        ports.clone(),
+        metered(&store, &metrics, Some("housekeeping")),
+        settings(&config)?,
+        Arc::new(Watch::new(Arc::clone(&metrics))),
+    );
+    let view = PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()) };
+    let server = Server {
+        ports,
+        cell: config.cell.clone(),
+        token: config.token.clone(),
+        view: Arc::new(view),
+        metrics: Arc::new(move |depth| metrics.render(depth, now())),
+        keepalive: config.keepalive,
+        grace: config.grace,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let planning = tokio::spawn(scheduler.run(stopped));
+    let told = told_to_stop(args.drain_on_stdin_eof, store, config);
+    crate::http::serve(listener, server, told).await?;
+    stop.send_replace(true);
+    planning.await?;
+    Ok(())
+}
+
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        cell: config.cell.clone(),
+        planner: PlannerId::new(&format!("planner-{:016x}", getrandom::u64()?))?,
+        batch: config.batch,
+        policy: config.policy.clone(),
+        keepalive: config.keepalive,
+        grace: config.grace,
+        lasts: LASTS,
+        keep: Keep { ..config.keep },
+        clock: now,
+    })
+}
+
+/// The wall clock.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Comes back when the server is to stop: at a signal, or once its input ended and its workers are empty.
+async fn told_to_stop(drain_on_stdin_eof: bool, store: Ports, config: Config) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("no signal can be heard; stop this server with KILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = input_ended(drain_on_stdin_eof) => {
+            tracing::info!("told to drain: waiting until no worker owns anything");
+            // Whatever is left goes on at its worker, and is there at the next start.
+            let _ = tokio::time::timeout(DRAIN_WITHIN, workers_empty(&store, &config)).await;
+        }
+    }
+    tracing::info!("stopping");
+}
+
+async fn input_ended(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let mut input = tokio::io::stdin();
+    let mut buffer = [0; 64];
+    while input.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+}
+
+async fn workers_empty(store: &Ports, config: &Config) {
+    loop {
+        if let Ok(Look::Page(page)) = store.workers.look(&config.cell, None, 10_000).await
+            && page.workers.iter().all(|worker| worker.used.containers == 0)
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What the HTTP surface asks of the planner.
+struct PlannersView {
+    planner: Planner,
+    policy: Arc<Policy>,
+}
+
+impl Explain for PlannersView {
+    fn fleet(&self) -> Option<Arc<Fleet>> {
+        self.planner.fleet()
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
+        self.planner.silent_for(worker)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.planner.trouble()
+    }
+}
