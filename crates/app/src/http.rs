@@ -28,13 +28,14 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use domain::id::CellName;
+use domain::model::backlog::Depth;
 use ports::Ports;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::config::Token;
+use crate::token::Token;
 use room::Room;
 pub use view::Explain;
 
@@ -42,7 +43,7 @@ pub use view::Explain;
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Writes the process's metrics as text.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+pub type RenderMetrics = Arc<dyn Fn(Option<&Depth>) -> String + Send + Sync>;
 
 /// What a server answers from.
 #[derive(Clone)]

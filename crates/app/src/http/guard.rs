@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer::Refusal;
 use super::room::{Room, WAIT_MAX};
 use crate::api::problem::Kind;
-use crate::config::{TOKEN_VARIABLE, Token};
+use crate::token::TOKEN_VARIABLE;
 
 /// The longest that any call may take: what it may wait, and some time to work.
 const CALL_MAX: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 30);
@@ -30,7 +30,7 @@ pub(super) async fn check(State(room): State<Arc<Room>>, request: Request, next:
     let checked = match &room.token {
         Some(_) if OPEN_PATHS.contains(&request.uri().path()) => Ok(()),
         Some(token) => match request.headers().get(AUTHORIZATION) {
-            Some(header) if carries(header, token) => Ok(()),
+            Some(header) if token.is_carried_by(header.as_bytes()) => Ok(()),
             Some(_) => Err(unauthorized("the token is not the server's".to_owned())),
             None => Err(unauthorized(format!("no token was given; set {TOKEN_VARIABLE}, or name its file"))),
         },
@@ -44,10 +44,6 @@ pub(super) async fn check(State(room): State<Arc<Room>>, request: Request, next:
 
 fn unauthorized(detail: String) -> Refusal {
     Refusal::new(Kind::Unauthorized, detail).next("stowplan status --help")
-}
-
-fn carries(header: &HeaderValue, token: &Token) -> bool {
-    header.to_str().ok().and_then(|header| header.strip_prefix("Bearer ")).is_some_and(|shown| token.is(shown))
 }
 
 /// Ends a call that takes too long.
