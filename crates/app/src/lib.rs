@@ -1,6 +1,7 @@
 //! Stowplan, the program: a server, its agents, and the commands that talk to it.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod embedded;
 pub mod http;

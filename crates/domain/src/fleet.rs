@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::id::{GpuType, PoolName, WorkerId, Workspace};
+use crate::ledger;
 use crate::quota::{QuotaLimits, Usage};
+use crate::request::Ask;
+use crate::resources::Booking;
 use crate::wait::{LotKey, LotRow};
 use crate::worker::{Worker, WorkerSpec};
 
@@ -69,6 +72,15 @@ impl Fleet {
         if let Ok(index) = self.position(id) {
             self.workers.remove(index);
         }
+    }
+
+    /// Books what a placement of `ask` owns on this worker and uses of its workspace's quota.
+    pub fn book(&mut self, worker: &WorkerId, ask: &Ask, booking: &Booking) {
+        if let Some(worker) = self.worker_mut(worker) {
+            ledger::adopt(&mut worker.used, booking);
+        }
+        let usage = self.usage.entry(ask.workspace.clone()).or_default();
+        *usage = usage.plus(&Usage::of(ask));
     }
 
     fn position(&self, id: &WorkerId) -> Result<usize, usize> {

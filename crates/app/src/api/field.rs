@@ -86,7 +86,8 @@ impl BadField {
 
 impl From<BadRequest> for BadField {
     fn from(bad: BadRequest) -> Self {
-        Self::new(bad.field, bad.problem)
+        // What is wrong with the whole is no field of its own.
+        Self::new(if bad.field == "request" { "" } else { bad.field }, bad.problem)
     }
 }
 

@@ -1,8 +1,13 @@
-//! JSON read so that what is wrong is named by its path.
+//! JSON read so that what is wrong is named by its path, and nothing is taken for something else: where an object is
+//! due, only an object will do, with no name in it twice.
+
+mod strict;
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use self::strict::Object;
+pub(crate) use self::strict::{object, objects, some_object, some_unique_objects, unique_keys};
 use super::field::BadField;
 
 /// Bytes that are not the document that they should be.
@@ -16,8 +21,12 @@ pub enum BadDocument {
     Field(#[from] BadField),
 }
 
-/// Reads a document.
+/// Reads a document, which is an object.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadDocument> {
+    read_any::<Object<T>>(bytes).map(|object| object.0)
+}
+
+fn read_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadDocument> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -39,16 +48,21 @@ pub enum OneOrList<T> {
 /// Reads one document, or a list of them.
 pub fn read_one_or_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<OneOrList<T>, BadDocument> {
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => read(bytes).map(OneOrList::List),
+        Some(b'[') => {
+            let list: Vec<Object<T>> = read_any(bytes)?;
+            Ok(OneOrList::List(list.into_iter().map(|object| object.0).collect()))
+        }
         _ => read(bytes).map(OneOrList::One),
     }
 }
 
 fn translate(path: &str, error: &serde_json::Error) -> BadDocument {
-    if error.classify() != Category::Data {
-        return BadDocument::Syntax(error.to_string());
-    }
     let text = error.to_string();
+    // That is JSON, and beyond what any field could hold.
+    let is_beyond = text.starts_with("number out of range");
+    if error.classify() != Category::Data && !is_beyond {
+        return BadDocument::Syntax(text);
+    }
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let path = if path == "." { "" } else { path };

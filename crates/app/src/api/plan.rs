@@ -13,8 +13,9 @@ use domain::time::Timestamp;
 use domain::worker::Worker;
 use serde::{Deserialize, Serialize};
 
-use super::calls::convert::each;
+use super::calls::convert::{each, integer};
 use super::field::{BadField, name};
+use super::json::{object, objects, some_unique_objects};
 use super::policy::PolicyDocument;
 use super::quantity::Quantity;
 use super::quota::QuotaDocument;
@@ -33,15 +34,19 @@ pub struct PlanDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// How requests are placed.
+    #[serde(deserialize_with = "object")]
     pub policy: PolicyDocument,
     /// What the fleet could grow by; nothing if absent.
+    #[serde(deserialize_with = "objects")]
     pub pools: Vec<PoolDocument>,
     /// What workspaces may use; nothing is limited if absent. A workspace that is not named has the defaults.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "some_unique_objects", skip_serializing_if = "Option::is_none")]
     pub quotas: Option<BTreeMap<String, QuotaDocument>>,
     /// The workers, as `GET /v1/workers` answers them.
+    #[serde(deserialize_with = "objects")]
     pub workers: Vec<WorkerDocument>,
-    /// The requests, as `POST /v1/containers` takes them.
+    /// The requests, as `POST /v1/containers` takes them, but that none needs a command.
+    #[serde(deserialize_with = "objects")]
     pub requests: Vec<RequestDocument>,
 }
 
@@ -51,7 +56,8 @@ pub struct PlanDocument {
 pub struct PoolDocument {
     /// Its name.
     pub name: String,
-    /// What each of its workers is. `id`, `pool`, `status` and `free` are not read.
+    /// What each of its workers is. `id`, `status` and `free` are not read, and `pool` is this one.
+    #[serde(deserialize_with = "object")]
     pub worker: WorkerDocument,
     /// How many it may have.
     pub max_workers: Quantity,
@@ -145,6 +151,9 @@ impl PoolDocument {
     fn to_template(&self) -> Result<PoolTemplate, BadField> {
         let pool = name("name", &self.name, PoolName::new)?;
         let mut spec = self.worker.to_spec().map_err(|bad| bad.inside("worker"))?;
+        if let Some(other) = self.worker.pool.as_ref().filter(|other| **other != self.name) {
+            return Err(BadField::of("worker.pool", other, "is not the pool that it stands in; leave it out"));
+        }
         spec.pool = pool.clone();
         Ok(PoolTemplate { name: pool, spec: Arc::new(spec), workers_max: self.max_workers.whole("max_workers")? })
     }
@@ -155,7 +164,7 @@ fn to_worker(document: &WorkerDocument) -> Result<Worker, BadField> {
     Ok(Worker {
         id: document.to_id()?,
         status: document.to_status()?,
-        incarnation: Incarnation(document.incarnation.unwrap_or_default()),
+        incarnation: Incarnation(integer("incarnation", document.incarnation.unwrap_or_default())?),
         used: document.to_used(&spec.total)?,
         spec: Arc::new(spec),
     })
@@ -164,6 +173,7 @@ fn to_worker(document: &WorkerDocument) -> Result<Worker, BadField> {
 /// In a document, priority comes first and then the position; nothing has waited.
 fn to_candidate(position: u32, document: &RequestDocument) -> Result<Candidate, BadField> {
     let ask = document.to_ask()?;
+    document.check_body()?;
     Ok(Candidate {
         id: document.to_id()?,
         key: OrderKey::new(Timestamp(0), ask.priority, Revision(0), position),

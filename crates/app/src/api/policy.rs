@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calls::convert::each;
 use super::field::{BadField, name};
+use super::json::unique_keys;
 
 /// Memory beyond this many hundredths on top is a slip of the hand.
 const OVERHEAD_PERCENT_MAX: u32 = 1_000;
@@ -25,7 +26,7 @@ pub struct PolicyDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_on_gpu_workers: Option<String>,
     /// Pools that may serve a request for a kind of GPU that cannot be had, the first choice first.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub failover: BTreeMap<String, Vec<String>>,
 }
 
@@ -45,16 +46,23 @@ impl PolicyDocument {
             strategy: word("strategy", self.strategy.as_ref(), &STRATEGIES)?,
             memory_overhead_percent: percent,
             cpu_on_gpu_workers: word("cpu_on_gpu_workers", self.cpu_on_gpu_workers.as_ref(), &CPU_ON_GPU_WORKERS)?,
-            failover: self.failover.iter().map(to_failover).collect::<Result<_, _>>()?,
+            failover: self.to_failover()?,
             quotas: None,
         })
     }
-}
 
-fn to_failover((kind, pools): (&String, &Vec<String>)) -> Result<(GpuType, Vec<PoolName>), BadField> {
-    let path = format!("failover.{kind}");
-    let pools = each(&path, pools, |pool| name("", pool, PoolName::new))?;
-    Ok((name(&path, kind, GpuType::new)?, pools))
+    fn to_failover(&self) -> Result<BTreeMap<GpuType, Vec<PoolName>>, BadField> {
+        let mut failover = BTreeMap::new();
+        for (text, pools) in &self.failover {
+            let path = format!("failover.{text}");
+            let kind = name(&path, text, GpuType::new)?;
+            let pools = each(&path, pools, |pool| name("", pool, PoolName::new))?;
+            if failover.insert(kind, pools).is_some() {
+                return Err(BadField::of(path, text, "is there in other letters; they name the same kind, keep one"));
+            }
+        }
+        Ok(failover)
+    }
 }
 
 /// Reads one of some words; the default if it is absent.

@@ -5,6 +5,7 @@ use domain::quota::{Limit, QuotaLimits, Usage};
 use serde::{Deserialize, Serialize};
 
 use super::field::BadField;
+use super::json::some_object;
 use super::quantity::Quantity;
 
 /// The word for a limit that is none.
@@ -28,7 +29,7 @@ pub struct QuotaDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<Quantity>,
     /// What it uses already; nothing if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     pub used: Option<UsageDocument>,
 }
 

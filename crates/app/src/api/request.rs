@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::calls::IfSilent;
 use super::field::{BadField, name, some_name};
 use super::is_default;
+use super::json::{some_object, unique_keys};
 use super::quantity::{Amount, Quantity};
 use crate::period::{format_period, parse_period};
 
@@ -45,7 +46,7 @@ pub struct RequestDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<Quantity>,
     /// GPUs; none if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuDocument>,
     /// The only pool that may serve it; any if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,13 +67,13 @@ pub struct RequestDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub affinity: Option<String>,
     /// Labels that its worker must carry.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The program and its arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Its own environment.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Its working folder; an empty folder of its own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,6 +183,16 @@ impl RequestDocument {
         };
         ask.check()?;
         Ok(ask)
+    }
+
+    /// Checks what only its worker would read; the command may be absent, for a plan runs nothing.
+    pub fn check_body(&self) -> Result<(), BadField> {
+        if self.command.is_empty() {
+            Self { command: vec!["none".to_owned()], ..self.clone() }.to_body()?;
+        } else {
+            self.to_body()?;
+        }
+        Ok(())
     }
 
     fn to_body(&self) -> Result<Body, BadField> {

@@ -10,8 +10,10 @@ use domain::resources::{Capacity, Free, GPU_DEVICES_MAX, GPU_WHOLE_MILLI, Used};
 use domain::worker::{DEFAULT_POOL, DEFAULT_RUNTIME, Status, Worker, WorkerRow, WorkerSpec};
 use serde::{Deserialize, Serialize};
 
+use super::calls::convert::integer;
 use super::field::{BadField, name, some_name};
 use super::is_default;
+use super::json::{some_object, unique_keys};
 use super::quantity::{Amount, Quantity};
 use super::request::to_labels;
 use crate::period::parse_period;
@@ -47,7 +49,7 @@ pub struct WorkerDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu_count: Option<Quantity>,
     /// What is left of it; everything if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     pub free: Option<FreeDocument>,
     /// Workers of a higher priority are preferred.
     #[serde(skip_serializing_if = "is_default")]
@@ -68,19 +70,19 @@ pub struct WorkerDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime: Option<OneOrMany>,
     /// Words that requests may demand.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// How many containers it owns. Answered, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<u32>,
-    /// Whether its containers own more than it has. Answered, never read.
+    /// Whether its containers own more than it has; a plan then reads `used` in the place of `free`.
     #[serde(skip_serializing_if = "is_default")]
     pub over_committed: bool,
     /// Which run of it registered last. Answered, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
-    /// What its containers own together. Answered, never read.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What its containers own together; read of an over-committed worker only.
+    #[serde(deserialize_with = "some_object", skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedDocument>,
     /// How long the planner has not heard of it. Answered, never read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -270,9 +272,15 @@ impl WorkerDocument {
         found.ok_or_else(|| BadField::unknown("status", word, &STATUSES.map(Status::as_str)))
     }
 
-    /// What is in use of a worker of size `total`: what `free` leaves of it.
+    /// What is in use of a worker of size `total`: what `free` leaves of it. Of one that is over-committed, `free` does
+    /// not tell, for nothing is less than 0.
     pub fn to_used(&self, total: &Capacity) -> Result<Used, BadField> {
         let containers = self.containers.unwrap_or_default();
+        if self.over_committed {
+            let missing = || BadField::missing("used", "of an over-committed worker, say what its containers own");
+            let used = self.used.as_ref().ok_or_else(missing)?;
+            return Ok(Used { containers, ..used.to_used().map_err(|bad| bad.inside("used"))? });
+        }
         let Some(free) = &self.free else { return Ok(Used { containers, ..Used::default() }) };
         let used = free.to_used(total).map_err(|bad| bad.inside("free"))?;
         Ok(Used { containers, ..used })
@@ -307,12 +315,28 @@ impl FreeDocument {
             let problem = format!("is more than a whole device, {GPU_WHOLE_MILLI}");
             used.ok_or_else(|| inside(BadField::of("", free.as_str(), &problem)))
         };
-        let mut used: Vec<u32> = free.iter().enumerate().map(used).collect::<Result<_, _>>()?;
-        while used.last() == Some(&0) {
-            used.pop();
-        }
-        Ok(used)
+        let used: Vec<u32> = free.iter().enumerate().map(used).collect::<Result<_, _>>()?;
+        Ok(without_free_end(used))
     }
+}
+
+impl UsedDocument {
+    fn to_used(&self) -> Result<Used, BadField> {
+        Ok(Used {
+            cpu_milli: integer("cpu_milli", self.cpu_milli)?,
+            memory_mib: integer("memory_mib", self.memory_mib)?,
+            gpu_milli: without_free_end(self.gpu_milli.clone()),
+            containers: 0,
+        })
+    }
+}
+
+/// The form in which the domain holds what is in use of each device.
+fn without_free_end(mut used: Vec<u32>) -> Vec<u32> {
+    while used.last() == Some(&0) {
+        used.pop();
+    }
+    used
 }
 
 impl DrainCall {

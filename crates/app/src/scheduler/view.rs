@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use domain::fleet::Fleet;
 use domain::id::{Revision, WorkerId};
-use domain::ledger;
 use domain::model::FleetName;
 use domain::model::backlog::InLine;
 use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::LookPage;
-use domain::quota::Usage;
 use domain::worker::{Closed, Status, Worker, WorkerRow};
 use tokio::time::Instant;
 
@@ -116,11 +114,7 @@ impl View {
                 self.stale = true;
                 continue;
             };
-            if let Some(worker) = fleet.worker_mut(worker) {
-                ledger::adopt(&mut worker.used, booking);
-            }
-            let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
-            *usage = usage.plus(&Usage::of(&candidate.ask));
+            fleet.book(worker, &candidate.ask, booking);
             // A lot that was read from has changed.
             self.stale |= candidate.lot.is_some();
         }

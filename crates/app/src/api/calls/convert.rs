@@ -192,7 +192,7 @@ impl From<placements::ReportOutcome> for ReportOutcome {
     }
 }
 
-fn integer(path: &str, value: u64) -> Result<u64, BadField> {
+pub(crate) fn integer(path: &str, value: u64) -> Result<u64, BadField> {
     if value > INTEGER_MAX {
         return Err(BadField::of(path, &value.to_string(), "is beyond 53 bits"));
     }
