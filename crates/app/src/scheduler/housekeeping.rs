@@ -68,6 +68,9 @@ impl House<'_> {
         self.silence.hear(&beats, Instant::now());
         self.with_view(|view| view.note_silence(self.silence.durations()));
         look(self.ports, self.settings, self.view).await?;
+        let fleet = self.with_view(|view| view.fleet());
+        self.observer.fleet_seen(&fleet);
+        drop(fleet);
         self.lose().await?;
         if self.ticks.is_multiple_of(RENEW_EVERY) {
             self.ports.leadership.renew(self.mandate).await?;
