@@ -48,7 +48,7 @@ pub struct AgentArgs {
     /// The worker's name.
     #[arg(long)]
     pub id: WorkerId,
-    /// The server's address [default: $STOWPLAN_SERVER, else http://127.0.0.1:7070].
+    /// The server's address; by default `STOWPLAN_SERVER`, or port 7070 of this machine.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// Where the agent keeps what it must not forget [default: .stowplan/agents/ID].
@@ -84,7 +84,7 @@ pub struct AgentArgs {
     /// Words that requests may demand.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
-    /// A file that holds the server's token [default: $STOWPLAN_TOKEN].
+    /// A file that holds the server's token; by default `STOWPLAN_TOKEN` is the token.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// How to log, on standard error.

@@ -312,7 +312,7 @@ impl Core {
             match order {
                 // A take answered after its own deadline starts nothing: the work may be elsewhere by now.
                 Order::Start(order) => self.table.start(*order, now_ms < self.deadline_ms, out),
-                Order::Stop { placement, cause } => self.table.stop(placement, cause, out),
+                Order::Stop { placement, cause } => self.table.stop(&placement, cause, out),
             }
         }
     }

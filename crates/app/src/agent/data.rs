@@ -200,7 +200,7 @@ fn owner(path: &Path, worker: &str, machine: &str) -> anyhow::Result<Owner> {
 fn random_key() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("failed to make a key: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 
 /// A line that was cut short by the end of its agent says nothing; what it would have said is told again.

@@ -36,7 +36,7 @@ impl Core {
         self.incarnation += 1;
         out.push(Action::RaiseIncarnation(self.incarnation));
         let registration = Registration {
-            waiting: pages(self.table.holds(), self.table.ends()),
+            waiting: pages(&self.table.holds(), self.table.ends()),
             telling: Vec::new(),
             kill: Vec::new(),
             may_retell: !self.table.memory().is_empty(),
@@ -73,7 +73,7 @@ impl Core {
         if registration.waiting.is_empty() && registration.may_retell {
             registration.may_retell = false;
             let retold = if is_new { self.table.memory().retold() } else { Vec::new() };
-            registration.waiting = pages(Vec::new(), retold);
+            registration.waiting = pages(&[], retold);
         }
         if !registration.waiting.is_empty() {
             return self.send_page(now_ms, registration, out);
@@ -103,7 +103,7 @@ impl Core {
 }
 
 /// At least one page, each within the bounds of a call.
-fn pages(holds: Vec<PlacementName>, ends: Vec<Report>) -> VecDeque<Page> {
+fn pages(holds: &[PlacementName], ends: Vec<Report>) -> VecDeque<Page> {
     let mut pages: VecDeque<_> =
         holds.chunks(HOLDS_MAX).map(|holds| Page { holds: holds.to_vec(), ends: Vec::new() }).collect();
     if pages.is_empty() {
@@ -113,12 +113,11 @@ fn pages(holds: Vec<PlacementName>, ends: Vec<Report>) -> VecDeque<Page> {
     for end in ends {
         bytes += output_bytes(&end);
         let page = pages.back_mut().filter(|page| page.ends.len() < REPORTS_MAX);
-        match page.filter(|page| page.ends.is_empty() || bytes <= OUTPUT_BYTES_MAX) {
-            Some(page) => page.ends.push(end),
-            None => {
-                bytes = output_bytes(&end);
-                pages.push_back(Page { holds: Vec::new(), ends: vec![end] });
-            }
+        if let Some(page) = page.filter(|page| page.ends.is_empty() || bytes <= OUTPUT_BYTES_MAX) {
+            page.ends.push(end);
+        } else {
+            bytes = output_bytes(&end);
+            pages.push_back(Page { holds: Vec::new(), ends: vec![end] });
         }
     }
     pages

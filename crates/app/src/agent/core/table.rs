@@ -89,20 +89,21 @@ impl Table {
     }
 
     /// A stop order. Never started, it is reported ended all the same; over, it keeps its own end.
-    pub(super) fn stop(&mut self, placement: PlacementName, cause: StopCause, out: &mut Vec<Action>) {
+    pub(super) fn stop(&mut self, placement: &PlacementName, cause: StopCause, out: &mut Vec<Action>) {
         let (cause, event) = match cause {
             StopCause::Stop => (Cause::Stop, Event::StopOrder),
             StopCause::Drain => (Cause::Drain, Event::DrainOrder),
         };
-        let remembered = self.memory.end_of(&placement);
-        let row = self.rows.entry(placement.clone()).or_insert_with(|| {
-            // Nobody stops what he knows to be over: he has not heard of its end.
-            Row::new(Phase::Ended(remembered.unwrap_or_else(|| end(&placement, event.clone()))))
-        });
-        match row.phase {
-            Phase::Waiting(_) => row.phase = Phase::Ended(end(&placement, event)),
-            Phase::Starting | Phase::Running { .. } => ask(row, &placement, cause, None, out),
-            Phase::Ended(_) => {}
+        let never_started = end(placement, event);
+        match self.rows.get_mut(placement) {
+            Some(row) if row.is_live() => ask(row, placement, cause, None, out),
+            Some(Row { phase: Phase::Ended(_), .. }) => {}
+            Some(row) => row.phase = Phase::Ended(never_started),
+            None => {
+                // Nobody stops what he knows to be over: he has not heard of its end.
+                let end = self.memory.end_of(placement).unwrap_or(never_started);
+                self.rows.insert(placement.clone(), Row::new(Phase::Ended(end)));
+            }
         }
     }
 

@@ -102,16 +102,12 @@ impl Fuse {
 
     /// Begins to end the container; if that has begun, it may only be hurried.
     fn begin(&mut self, event: Event, kill_at_ms: u64) -> Option<Blow> {
-        match &mut self.ending {
-            Some(ending) => {
-                ending.kill_at_ms = ending.kill_at_ms.min(kill_at_ms);
-                None
-            }
-            None => {
-                self.ending = Some(Ending { event, kill_at_ms, killed: false });
-                Some(Blow::Term)
-            }
+        if let Some(ending) = &mut self.ending {
+            ending.kill_at_ms = ending.kill_at_ms.min(kill_at_ms);
+            return None;
         }
+        self.ending = Some(Ending { event, kill_at_ms, killed: false });
+        Some(Blow::Term)
     }
 }
 

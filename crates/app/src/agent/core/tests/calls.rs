@@ -148,8 +148,8 @@ fn a_registration_starts_the_orders_anew() {
 fn a_take_whose_answer_was_lost_asks_for_the_same_again() {
     let mut play = Play::registered();
     play.answer_take(vec![start(&placement("a", 1))]);
-    let Call::Take(first) = play.calls.last().unwrap().1.clone() else { panic!("takes") };
-    play.answer(Lane::Take, Answer::Unreachable("reset".to_owned()));
+    let (ticket, Call::Take(first)) = play.call(Lane::Take) else { panic!("takes") };
+    play.event(Event::Answered(ticket, Answer::Unreachable("reset".to_owned())));
     play.pass(100);
     let (_, Call::Take(second)) = play.call(Lane::Take) else { panic!("takes") };
     assert_eq!(first.after, second.after);
@@ -200,7 +200,7 @@ fn a_long_registration_goes_in_pages() {
 fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
     let [a, b] = ["a", "b"].map(|name| placement(name, 1));
     let mut play = Play::new(Past { held: vec![a.clone(), b.clone()], ..Past::default() });
-    play.answer_register(&[a.clone()]);
+    play.answer_register(std::slice::from_ref(&a));
     assert!(play.did_stop(&a, Cause::Kill) && !play.did_stop(&b, Cause::Kill));
     play.started(&a);
     play.pass(60_000);
@@ -219,7 +219,7 @@ fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
 fn what_is_to_be_killed_counts_as_held_while_it_lives() {
     let a = placement("a", 1);
     let mut play = Play::new(Past { held: vec![a.clone()], ..Past::default() });
-    play.answer_register(&[a.clone()]);
+    play.answer_register(std::slice::from_ref(&a));
     play.pass(KEEPALIVE_MS / 5);
     play.answer(Lane::Beat, Answer::Heartbeat(Verdict::Register));
     assert_eq!(play.register_call().holds, [a]);
