@@ -1,0 +1,266 @@
+//! The agent: runs a worker's containers, and tells the server what becomes of them.
+//!
+//! [`core`] decides, [`driver`] performs; between them an agent is one loop. Containers run under [`shim`]s, processes
+//! of their own that outlive the agent; [`record`] is what the two of them write down for each other. [`data`] is the
+//! folder in which an agent keeps who it is.
+
+pub mod client;
+pub mod clock;
+pub mod core;
+pub mod data;
+mod driver;
+pub mod executor;
+pub mod files;
+pub mod procfs;
+pub mod record;
+pub mod shim;
+
+use std::collections::BTreeMap;
+use std::env::VarError;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use domain::id::WorkerId;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, Sender};
+
+use self::client::Client;
+use self::core::{Event, Farewell, Identity};
+use self::data::Folder;
+use self::driver::{Driver, Outcome};
+use self::executor::process::{ProcessExecutor, Setting, gpu_devices};
+use crate::api::quantity::Quantity;
+use crate::api::worker::{OneOrMany, WorkerDocument};
+
+/// Where a server is, if nobody says.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
+/// How many happenings may wait to be handled.
+const HAPPENINGS_MAX: usize = 1_024;
+/// The exit code when another agent has taken over, or the server refuses this one.
+const EXIT_REFUSED: u8 = 4;
+
+/// `stowplan agent`: offers this machine, or a part of it, to a server.
+#[derive(Debug, clap::Args)]
+pub struct AgentArgs {
+    /// The worker's name.
+    #[arg(long)]
+    pub id: WorkerId,
+    /// The server's address; by default `STOWPLAN_SERVER`, or port 7070 of this machine.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Where the agent keeps what it must not forget [default: .stowplan/agents/ID].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// How much cpu it offers, such as 2, 0.5 or 2000m [default: all].
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// How much memory it offers, such as 20Gi [default: all].
+    #[arg(long)]
+    pub memory: Option<String>,
+    /// Which GPUs it offers, and how many, such as T4:2.
+    #[arg(long, value_name = "TYPE:COUNT", value_parser = parse_gpu)]
+    pub gpu: Option<(String, u32)>,
+    /// The pool that it belongs to.
+    #[arg(long)]
+    pub pool: Option<String>,
+    /// Workers of a higher priority are preferred.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    pub priority: i32,
+    /// It may be taken away at any time.
+    #[arg(long)]
+    pub preemptible: bool,
+    /// It serves only requests that name its pool.
+    #[arg(long)]
+    pub requires_pool_selector: bool,
+    /// The machine that it runs on.
+    #[arg(long)]
+    pub machine: Option<String>,
+    /// The only workspace that it serves.
+    #[arg(long)]
+    pub workspace: Option<String>,
+    /// Words that requests may demand.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// A file that holds the server's token; by default `STOWPLAN_TOKEN` is the token.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// How to log, on standard error.
+    #[arg(long, value_enum, default_value_t)]
+    pub log: LogFormat,
+    /// When standard input ends: drain, leave, and exit.
+    #[arg(long, hide = true)]
+    pub drain_on_stdin_eof: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+fn parse_gpu(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.rsplit_once(':').and_then(|(kind, count)| Some((kind, count.parse::<u32>().ok()?)));
+    let wrong = || format!("{text:?} is no TYPE:COUNT, such as T4:2");
+    parsed
+        .filter(|(kind, count)| !kind.is_empty() && *count > 0)
+        .map(|(kind, count)| (kind.to_owned(), count))
+        .ok_or_else(wrong)
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let label = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    label.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| format!("{text:?} is no NAME=VALUE"))
+}
+
+/// Runs the agent until it is told to leave. A signal ends it at once, and leaves what it runs to its shims.
+pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
+    start_logging(args.log);
+    let token = token(&args)?;
+    let worker = args.id.as_str().to_owned();
+    let server =
+        args.server.clone().or_else(|| std::env::var("STOWPLAN_SERVER").ok()).unwrap_or(DEFAULT_SERVER.to_owned());
+    let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(&worker));
+    let folder = Folder::open(&path, &worker, &data::machine_id())?;
+    let setting = Setting {
+        data: folder.path().to_owned(),
+        key: folder.key().to_owned(),
+        worker: worker.clone(),
+        gpu_devices: gpu_devices(
+            std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(),
+            args.gpu.as_ref().map_or(0, |(_, count)| *count),
+        )?,
+    };
+    let (happenings_in, happenings) = mpsc::channel(HAPPENINGS_MAX);
+    let identity = Identity { worker: document(&args)?, key: folder.key().to_owned() };
+    let client = Client::new(&server, &worker, token)?;
+    let executors: Vec<Box<dyn executor::Executor>> = vec![Box::new(ProcessExecutor::new(setting, happenings_in))];
+    let driver = Driver::new(identity, folder, client, executors, happenings)?;
+    if args.drain_on_stdin_eof {
+        leave_at_stdin_eof(driver.events());
+    }
+    tracing::info!(worker, server, "agent started");
+    let outcome = driver.run(ended_by_signal()?).await?;
+    Ok(farewell(&worker, outcome))
+}
+
+fn farewell(worker: &str, outcome: Outcome) -> ExitCode {
+    let (code, message) = match outcome {
+        Outcome::Signal(name) => (
+            0,
+            format!(
+                "ended by {name}; what worker {worker} runs goes on, and an agent started again on the same data folder finds it"
+            ),
+        ),
+        Outcome::Farewell(Farewell::Left) => (0, format!("worker {worker} is empty and has left")),
+        Outcome::Farewell(Farewell::Removed) => (0, format!("worker {worker} was removed")),
+        Outcome::Farewell(Farewell::CutOff) => {
+            (1, format!("worker {worker} has left without reaching the server; what it ran was ended"))
+        }
+        Outcome::Farewell(Farewell::Replaced) => (
+            EXIT_REFUSED,
+            format!(
+                "error: another agent with the same key has registered as worker {worker} (is the data folder a copy?); what runs is left to it"
+            ),
+        ),
+        Outcome::Farewell(Farewell::Rejected(detail)) => {
+            (EXIT_REFUSED, format!("error: the server refuses worker {worker}: {detail}"))
+        }
+    };
+    eprintln!("{message}");
+    ExitCode::from(code)
+}
+
+fn document(args: &AgentArgs) -> anyhow::Result<WorkerDocument> {
+    let cpu = match &args.cpu {
+        Some(cpu) => Quantity::text(cpu),
+        None => {
+            Quantity::integer(std::thread::available_parallelism().context("failed to count the cpus")?.get() as u64)
+        }
+    };
+    let (memory, memory_mib) = match &args.memory {
+        Some(memory) => (Some(Quantity::text(memory)), None),
+        None => (None, Some(Quantity::integer(memory_mib()?))),
+    };
+    let (gpu_type, gpu_count) = args.gpu.clone().unzip();
+    Ok(WorkerDocument {
+        id: args.id.as_str().to_owned(),
+        pool: args.pool.clone(),
+        cpu: Some(cpu),
+        memory,
+        memory_mib,
+        gpu_type,
+        gpu_count: gpu_count.map(|count| Quantity::integer(u64::from(count))),
+        priority: args.priority,
+        preemptible: args.preemptible,
+        requires_pool_selector: args.requires_pool_selector,
+        machine: args.machine.clone(),
+        workspace: args.workspace.clone(),
+        runtime: Some(OneOrMany::One(domain::worker::DEFAULT_RUNTIME.to_owned())),
+        labels: BTreeMap::from_iter(args.labels.clone()),
+        ..WorkerDocument::default()
+    })
+}
+
+/// The machine's memory, in whole MiB.
+fn memory_mib() -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("failed to read the size of the memory")?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|total| total.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    Ok(kib.context("failed to read the size of the memory; give it with --memory")? / 1024)
+}
+
+/// The server's token. Other processes of the same user may not look into this one's memory for it.
+fn token(args: &AgentArgs) -> anyhow::Result<Option<String>> {
+    let token = match &args.token_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            Some(text.with_context(|| format!("failed to read the token in {}", file.display()))?.trim().to_owned())
+        }
+        None => match std::env::var("STOWPLAN_TOKEN") {
+            Err(VarError::NotUnicode(_)) => bail!("STOWPLAN_TOKEN is no text"),
+            token => token.ok(),
+        },
+    };
+    if token.is_some() {
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).context("failed to protect the token")?;
+    }
+    Ok(token.filter(|token| !token.is_empty()))
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Refused if the program has set one up already; then that one is used.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+}
+
+fn ended_by_signal() -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+/// A thread of its own: reading standard input cannot be given up.
+fn leave_at_stdin_eof(events: Sender<Event>) {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        let mut stdin = std::io::stdin().lock();
+        while matches!(stdin.read(&mut bytes), Ok(1..)) {}
+        let _ = events.blocking_send(Event::Leave);
+    });
+}

@@ -1,0 +1,123 @@
+//! The agent's calls over HTTP.
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::core::{Answer, Call};
+use crate::api::calls::HeartbeatAnswer;
+
+/// How long what runs may go on when a leaving agent asks to be drained.
+const DRAIN_WITHIN_MS: u64 = 5_000;
+
+/// Knows the server, the worker's id, and the token.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    workers_url: String,
+    worker: String,
+    token: Option<String>,
+}
+
+/// `POST /v1/workers/{id}/drain`.
+#[derive(Serialize)]
+struct DrainCall {
+    within_ms: u64,
+}
+
+/// `POST /v1/workers/{id}/remove`: only if it is empty.
+#[derive(Serialize)]
+struct RemoveCall {}
+
+/// A problem as the server tells it.
+#[derive(Deserialize)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    next: Option<String>,
+}
+
+impl Client {
+    /// A client of the server at `url`. No proxy of the environment comes between the two.
+    pub fn new(url: &str, worker: &str, token: Option<String>) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+        let workers_url = format!("{}/v1/workers", url.trim_end_matches('/'));
+        Ok(Self { http, workers_url, worker: worker.to_owned(), token })
+    }
+
+    /// Makes one call and always answers, within the time given.
+    pub async fn call(&self, call: &Call, timeout_ms: u64) -> Answer {
+        let timeout = Duration::from_millis(timeout_ms);
+        let post = |path: &str| {
+            let request = self.http.post(format!("{}{path}", self.workers_url)).timeout(timeout);
+            match &self.token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            }
+        };
+        let of_worker = |verb: &str| post(&format!("/{}/{verb}", self.worker));
+        match call {
+            Call::Register(call) => send(post("").json(call), Answer::Registered).await,
+            Call::Heartbeat(call) => {
+                send(of_worker("heartbeat").json(call), |answer: HeartbeatAnswer| Answer::Heartbeat(answer.verdict))
+                    .await
+            }
+            Call::Take(call) => send(of_worker("take").json(call), Answer::Take).await,
+            Call::Report(call) => send(of_worker("report").json(call), Answer::Report).await,
+            Call::Drain => settle(of_worker("drain").json(&DrainCall { within_ms: DRAIN_WITHIN_MS })).await,
+            Call::Remove => settle(of_worker("remove").json(&RemoveCall {})).await,
+        }
+    }
+}
+
+/// A call whose answer is a document.
+async fn send<T: DeserializeOwned>(request: RequestBuilder, answer: impl Fn(T) -> Answer) -> Answer {
+    match request.send().await {
+        Ok(response) if response.status().is_success() => match response.json().await {
+            Ok(document) => answer(document),
+            Err(error) => unreachable(&error),
+        },
+        Ok(response) => refusal(response).await,
+        Err(error) => unreachable(&error),
+    }
+}
+
+/// A call of which only the success matters. A worker that the server does not know has left already.
+async fn settle(request: RequestBuilder) -> Answer {
+    match request.send().await {
+        Ok(response) if response.status().is_success() || response.status() == StatusCode::NOT_FOUND => Answer::Done,
+        Ok(response) => refusal(response).await,
+        Err(error) => unreachable(&error),
+    }
+}
+
+/// The whole chain of causes: the outermost alone says little.
+fn unreachable(error: &reqwest::Error) -> Answer {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Answer::Unreachable(text)
+}
+
+async fn refusal(response: Response) -> Answer {
+    let status = response.status();
+    let text = response.text().await.unwrap_or_default();
+    let detail =
+        serde_json::from_str(&text).map_or_else(|_| format!("{status}: {text}"), |problem| words(problem, status));
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::Unauthorized(detail),
+        StatusCode::CONFLICT => Answer::Conflict(detail),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Answer::Rejected(detail),
+        _ => Answer::Unreachable(detail),
+    }
+}
+
+fn words(problem: Problem, status: StatusCode) -> String {
+    let detail = problem.detail.or(problem.title).unwrap_or_else(|| status.to_string());
+    problem.next.map_or(detail.clone(), |next| format!("{detail}\nnext: {next}"))
+}
