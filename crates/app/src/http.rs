@@ -74,16 +74,16 @@ where
     let watcher = tokio::spawn(orders::watch(Arc::clone(&room)));
     // An order must not wait in our buffers for the acknowledgement of the one before.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let served = axum::serve(listener, router(&room)).with_graceful_shutdown(async move {
+    let graceful = axum::serve(listener, router(&room)).with_graceful_shutdown(async move {
         shutdown.await;
         close.send_replace(true);
     });
-    let served = tokio::select! {
-        served = served.into_future() => served,
+    let ended = tokio::select! {
+        ended = graceful.into_future() => ended,
         () = cut_off(closing) => Ok(()),
     };
     watcher.abort();
-    served
+    ended
 }
 
 async fn cut_off(mut closing: watch::Receiver<bool>) {

@@ -55,10 +55,9 @@ pub fn exit_code(row: &ContainerRow) -> Option<u8> {
 
 fn code_of(end: &End) -> Option<u8> {
     match end {
-        End::Exited(Exit::Code(code)) => Some(u8::try_from(*code).unwrap_or(u8::MAX)),
+        End::Exited(Exit::Code(code)) | End::Unstartable { code, .. } => Some(u8::try_from(*code).unwrap_or(u8::MAX)),
         End::Exited(Exit::Signal(signal)) => Some(of_signal(*signal)),
         End::Timeout(_) => Some(TIMEOUT_CODE),
-        End::Unstartable { code, .. } => Some(u8::try_from(*code).unwrap_or(u8::MAX)),
         _ => None,
     }
 }

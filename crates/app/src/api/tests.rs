@@ -4,7 +4,9 @@ mod plans;
 mod requests;
 mod workers;
 
-/// Puts `text` on one line a case: the document, and what was made of it.
-fn table<T: std::fmt::Display>(cases: &[&str], read: impl Fn(&str) -> T) -> String {
-    cases.iter().map(|case| format!("{case}\n    {}\n", read(case))).collect()
+use std::fmt::Display;
+
+/// Each document on a line, and below it what was made of it.
+fn table<T: Display>(cases: &[&str], read: impl Fn(&str) -> T) -> String {
+    cases.iter().fold(String::new(), |table, case| table + &format!("{case}\n    {}\n", read(case)))
 }

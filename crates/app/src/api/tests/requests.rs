@@ -1,6 +1,4 @@
-#![expect(clippy::needless_raw_string_hashes, reason = "the form in which expect-test writes what it updates")]
-
-use domain::request::Submission;
+use domain::request::{IfSilent, Submission};
 use expect_test::expect;
 
 use super::table;
@@ -20,7 +18,7 @@ fn said(text: &str) -> String {
 fn what_is_left_out_has_a_default() {
     let fine = submission(r#"{"id": "a", "command": ["true"]}"#).unwrap();
     assert_eq!(fine.ask.shape().as_str(), "default cpu=1000 mem=512");
-    assert_eq!((fine.ask.priority, fine.ask.preemptible, fine.if_silent), (0, false, Default::default()));
+    assert_eq!((fine.ask.priority, fine.ask.preemptible, fine.if_silent), (0, false, IfSilent::Stop));
 }
 
 #[test]
@@ -51,7 +49,7 @@ fn amounts_are_read_exactly() {
 }
 
 #[test]
-fn a_bad_field_is_named_with_its_value_and_the_way_out() {
+fn a_bad_amount_is_named_with_its_value_and_the_way_out() {
     let cases = [
         r#"{"command": ["true"]}"#,
         r#"{"id": "a/b", "command": ["true"]}"#,
@@ -68,26 +66,6 @@ fn a_bad_field_is_named_with_its_value_and_the_way_out() {
         r#"{"id": "a", "memory": 10}"#,
         r#"{"id": "a", "memory": "10GB"}"#,
         r#"{"id": "a", "memory_mib": "1Gi"}"#,
-        r#"{"id": "a", "priority": 101}"#,
-        r#"{"id": "a", "priority": "high"}"#,
-        r#"{"id": "a", "preemptible": "yes"}"#,
-        r#"{"id": "a", "gpu": {"types": "T4"}}"#,
-        r#"{"id": "a", "gpu": {"types": []}}"#,
-        r#"{"id": "a", "gpu": {"types": ["T4", "?"]}}"#,
-        r#"{"id": "a", "gpu": {"count": 0}}"#,
-        r#"{"id": "a", "gpu": {"milli": 1001}}"#,
-        r#"{"id": "a", "gpu": {"kind": "T4"}}"#,
-        r#"{"id": "a", "labels": {"zone": 1}}"#,
-        r#"{"id": "a", "command": "true"}"#,
-        r#"{"id": "a", "command": []}"#,
-        r#"{"id": "a", "command": ["true"], "timeout": "10"}"#,
-        r#"{"id": "a", "command": ["true"], "timeout": "0s"}"#,
-        r#"{"id": "a", "command": ["true"], "if_silent": "kep"}"#,
-        r#"{"id": "a", "command": ["true"], "env": {"A=B": "c"}}"#,
-        r#"{"id": "a", "command": ["true"], "cwd": ""}"#,
-        r#"{"id": "a","#,
-        r#"{"id": "a"} b"#,
-        "7",
     ];
     expect![[r#"
         {"command": ["true"]}
@@ -120,6 +98,34 @@ fn a_bad_field_is_named_with_its_value_and_the_way_out() {
             memory: "10GB" has an unknown unit; write 10Gi or 10G
         {"id": "a", "memory_mib": "1Gi"}
             memory_mib: "1Gi" has an unknown unit; this field counts whole units; write 1
+    "#]].assert_eq(&table(&cases, said));
+}
+
+#[test]
+fn a_bad_field_is_named_with_its_value_and_the_way_out() {
+    let cases = [
+        r#"{"id": "a", "priority": 101}"#,
+        r#"{"id": "a", "priority": "high"}"#,
+        r#"{"id": "a", "preemptible": "yes"}"#,
+        r#"{"id": "a", "gpu": {"types": "T4"}}"#,
+        r#"{"id": "a", "gpu": {"types": []}}"#,
+        r#"{"id": "a", "gpu": {"types": ["T4", "?"]}}"#,
+        r#"{"id": "a", "gpu": {"count": 0}}"#,
+        r#"{"id": "a", "gpu": {"milli": 1001}}"#,
+        r#"{"id": "a", "gpu": {"kind": "T4"}}"#,
+        r#"{"id": "a", "labels": {"zone": 1}}"#,
+        r#"{"id": "a", "command": "true"}"#,
+        r#"{"id": "a", "command": []}"#,
+        r#"{"id": "a", "command": ["true"], "timeout": "10"}"#,
+        r#"{"id": "a", "command": ["true"], "timeout": "0s"}"#,
+        r#"{"id": "a", "command": ["true"], "if_silent": "kep"}"#,
+        r#"{"id": "a", "command": ["true"], "env": {"A=B": "c"}}"#,
+        r#"{"id": "a", "command": ["true"], "cwd": ""}"#,
+        r#"{"id": "a","#,
+        r#"{"id": "a"} b"#,
+        "7",
+    ];
+    expect![[r#"
         {"id": "a", "priority": 101}
             priority: "101" is not a whole number from -100 to 100
         {"id": "a", "priority": "high"}

@@ -1,5 +1,3 @@
-#![expect(clippy::needless_raw_string_hashes, reason = "the form in which expect-test writes what it updates")]
-
 use expect_test::expect;
 
 use super::table;
