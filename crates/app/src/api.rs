@@ -9,6 +9,8 @@ pub mod export;
 pub mod field;
 pub mod json;
 pub mod moment;
+pub mod nearest;
+pub mod period;
 pub mod plan;
 pub mod policy;
 pub mod problem;
@@ -16,6 +18,7 @@ pub mod quantity;
 pub mod quota;
 pub mod reason;
 pub mod request;
+pub mod token;
 pub mod worker;
 
 /// Whether a field may be left out of an answer.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use crate::api::policy::PolicyDocument;
 use crate::api::quantity::Quantity;
 use crate::api::quota::QuotaDocument;
-use crate::token::Token;
+use crate::api::token::Token;
 
 pub use read::{Origin, Settled, settle};
 

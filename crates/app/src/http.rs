@@ -35,7 +35,7 @@ use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::token::Token;
+use crate::api::token::Token;
 use room::Room;
 pub use view::Explain;
 

@@ -4,7 +4,7 @@ use domain::container::{ContainerRow, End, EndRecord, Exit, Phase};
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use crate::period::spoken;
+use crate::api::period::spoken;
 
 /// The exit code of what ran longer than its timeout.
 const TIMEOUT_CODE: u8 = 124;

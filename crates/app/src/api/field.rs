@@ -6,7 +6,7 @@ use domain::id::BadName;
 use domain::quantity::BadQuantity;
 use domain::request::BadRequest;
 
-use crate::period::BadPeriod;
+use crate::api::period::BadPeriod;
 
 /// A field that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl BadField {
 
     /// A word that is not one of `words`.
     pub fn unknown(path: impl Into<String>, value: &str, words: &[&str]) -> Self {
-        Self::of(path, value, &format!("is not known; {}", crate::nearest::advice(value, words)))
+        Self::of(path, value, &format!("is not known; {}", crate::api::nearest::advice(value, words)))
     }
 
     /// A name that is none.

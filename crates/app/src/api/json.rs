@@ -74,7 +74,7 @@ pub(crate) fn in_our_words(path: &str, text: &str) -> BadField {
     if let Some(rest) = text.strip_prefix("unknown field ") {
         let words = quoted(rest);
         let (found, fields) = words.split_first().map_or(("", &[][..]), |(found, rest)| (*found, rest));
-        let advice = crate::nearest::advice(found, fields);
+        let advice = crate::api::nearest::advice(found, fields);
         return BadField { value: Some(found.to_owned()), ..BadField::new(path, format!("unknown field; {advice}")) };
     }
     if let Some(rest) = text.strip_prefix("unknown variant ") {

@@ -14,7 +14,7 @@ use super::field::{BadField, name, some_name};
 use super::is_default;
 use super::json::{some_object, unique_keys};
 use super::quantity::{Amount, Quantity};
-use crate::period::{format_period, parse_period};
+use crate::api::period::{format_period, parse_period};
 
 /// The workspace of requests that name none.
 pub const DEFAULT_WORKSPACE: &str = "default";

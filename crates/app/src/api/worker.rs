@@ -16,7 +16,7 @@ use super::is_default;
 use super::json::{some_object, unique_keys};
 use super::quantity::{Amount, Quantity};
 use super::request::to_labels;
-use crate::period::parse_period;
+use crate::api::period::parse_period;
 
 /// A worker: as `GET /v1/workers` answers, as an agent registers, as a plan document lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,9 +16,9 @@ use serde_json::Value;
 use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreKind};
 use crate::api::field::{BadField, name};
 use crate::api::json::{self, BadDocument};
+use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
-use crate::period::parse_period;
-use crate::token::Token;
+use crate::api::token::Token;
 
 /// The least keepalive: below it, a busy machine loses workers that are well.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);

@@ -21,8 +21,8 @@ use crate::api::calls::{
     ReportOutcome, TakeAnswer, TakeCall,
 };
 use crate::api::field::BadField;
+use crate::api::period::millis;
 use crate::api::problem::Kind;
-use crate::period::millis;
 
 /// The most orders in one answer, each of which may carry a whole body.
 const ORDERS_MAX: usize = 256;

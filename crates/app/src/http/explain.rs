@@ -17,9 +17,9 @@ use super::room::Room;
 use super::view::Explain;
 use crate::api::container::ContainerDocument;
 use crate::api::explain::{ExplainDocument, FleetDocument, reason_now};
+use crate::api::period::spoken;
 use crate::api::problem::Kind;
 use crate::api::reason::ReasonDocument;
-use crate::period::spoken;
 
 /// `GET /v1/containers/{id}/explain`
 pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<ExplainDocument> {

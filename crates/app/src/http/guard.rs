@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::answer::Refusal;
 use super::room::{Room, WAIT_MAX};
 use crate::api::problem::Kind;
-use crate::token::TOKEN_VARIABLE;
+use crate::api::token::TOKEN_VARIABLE;
 
 /// The longest that any call may take: what it may wait, and some time to work.
 const CALL_MAX: Duration = Duration::from_secs(WAIT_MAX.as_secs() + 30);

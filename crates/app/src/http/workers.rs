@@ -16,9 +16,9 @@ use super::clock::now;
 use super::read::{Id, MaybeDocument, Params};
 use super::room::Room;
 use crate::api::field::{BadField, some_name};
+use crate::api::period::{millis, spoken};
 use crate::api::problem::Kind;
 use crate::api::worker::{DrainCall, RemoveCall, WorkerDocument, WorkerList, WorkerOutcome};
-use crate::period::{millis, spoken};
 
 /// How many workers a page holds if nothing is said, and at most.
 const PAGE: usize = 1_000;

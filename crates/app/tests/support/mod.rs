@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use app::api::token::Token;
 use app::http::{Explain, Server, serve};
 use app::observe::{Metrics, Watch};
 use app::scheduler::{Planner, Scheduler, Settings};
-use app::token::Token;
 use domain::batch::BatchPolicy;
 use domain::fleet::{Fleet, Policy};
 use domain::id::{CellName, PlannerId, WorkerId};
@@ -107,7 +107,7 @@ impl Bench {
             cell,
             token: setup.token.map(|token| Token::new(token).expect("a token")),
             view,
-            metrics: Arc::new(|| "# EOF\n".to_owned()),
+            metrics: Arc::new(|_| "# EOF\n".to_owned()),
             keepalive: setup.keepalive,
             grace: setup.grace,
         };

@@ -13,7 +13,7 @@ use super::{
     StopCause, TailDocument, Verdict,
 };
 use crate::api::field::{BadField, name};
-use crate::period::millis;
+use crate::api::period::millis;
 
 /// The longest that an agent's own words may be.
 const DETAIL_BYTES_MAX: usize = 1024;
