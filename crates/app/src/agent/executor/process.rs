@@ -165,9 +165,10 @@ struct Shim {
 
 impl Shim {
     async fn follow(self, worker: &str, happenings: &Sender<Happening>) {
+        // Asked once without waiting: of a writer that was gone before it listened, a pipe says nothing by itself.
+        let mut shim_lives = !matches!(rustix::io::read(&self.notes, &mut [0; 64]), Ok(0));
         let mut told = false;
         let end = loop {
-            let shim_lives = self.listen().await;
             if let Some(end) = self.record.end() {
                 break end;
             }
@@ -179,6 +180,7 @@ impl Shim {
                 told = true;
                 let _ = happenings.send(Happening::Started(self.placement.clone())).await;
             }
+            shim_lives = self.listen().await;
         };
         let _ = happenings.send(Happening::Ended(end)).await;
         if let Some(mut process) = self.process {

@@ -1,0 +1,104 @@
+//! A container lives no longer than its agent's lease, agent or not.
+
+use std::time::{Duration, Instant};
+
+use app::api::calls::{Event, IfSilent};
+
+use crate::played::{Play, is_alive, wait, wait_pids};
+
+const KEEPALIVE_MS: u64 = 1_500;
+/// How late a busy machine may be.
+const SLACK: Duration = Duration::from_millis(400);
+
+#[test]
+fn a_server_that_is_away_ends_what_may_not_be_silent_and_keeps_the_rest() {
+    let play = Play::with_keepalive(KEEPALIVE_MS);
+    let _agent = play.agent();
+    let [stop_file, keep_file] = [play.file("stop"), play.file("keep")];
+    let script = "trap '' TERM; echo $$ > \"$0\"; while :; do sleep 0.05; done";
+    let stop = play.start("stop", &["sh", "-c", script, stop_file.to_str().unwrap()]);
+    let command = ["sh", "-c", script, keep_file.to_str().unwrap()];
+    let keep = play.start_with("keep", &command, |order| order.if_silent = IfSilent::Keep);
+    let [stop_pid, keep_pid] = [&stop_file, &keep_file].map(|file| wait_pids(file, 1)[0]);
+    play.wait_running(&stop);
+    play.wait_running(&keep);
+    std::thread::sleep(Duration::from_millis(2 * KEEPALIVE_MS));
+    assert!(is_alive(stop_pid), "the lease is extended while the server is there");
+
+    let gone_at = Instant::now();
+    play.script().away = true;
+    wait("the container to be ended", || (!is_alive(stop_pid)).then_some(()));
+    let silent = gone_at.elapsed();
+    let keepalive = Duration::from_millis(KEEPALIVE_MS);
+    // The last accepted call was sent at most a beat (a fifth) or a long poll (a quarter) before.
+    assert!(silent >= keepalive - keepalive / 3 && silent <= keepalive + SLACK, "{silent:?}");
+    std::thread::sleep(keepalive / 2);
+    assert!(is_alive(keep_pid));
+    play.script().away = false;
+    let Event::Deadline { silent_ms } = play.wait_end(&stop).event else { panic!("{:?}", play.wait_end(&stop)) };
+    assert!((KEEPALIVE_MS * 2 / 3 - 100..KEEPALIVE_MS + 400).contains(&silent_ms), "{silent_ms}");
+    assert!(is_alive(keep_pid));
+}
+
+#[test]
+fn a_shim_without_its_agent_ends_the_container_at_the_deadline() {
+    let play = Play::with_keepalive(KEEPALIVE_MS);
+    let agent = play.agent();
+    let pids = play.file("pids");
+    let script = "trap '' TERM; sleep 600 & echo $$ $! > \"$0\"; while :; do sleep 0.05; done";
+    let placement = play.start("c", &["sh", "-c", script, pids.to_str().unwrap()]);
+    let pids = wait_pids(&pids, 2);
+    play.wait_running(&placement);
+    agent.kill();
+    let killed_at = Instant::now();
+    assert!(pids.iter().all(|pid| is_alive(*pid)), "a shim outlives its agent");
+    wait("the container to be ended", || (!is_alive(pids[0])).then_some(()));
+    assert!(killed_at.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK, "{:?}", killed_at.elapsed());
+    wait("its child to be ended", || (!is_alive(pids[1])).then_some(()));
+
+    let _agent = play.agent();
+    assert!(matches!(play.wait_end(&placement).event, Event::Deadline { .. }));
+}
+
+#[test]
+fn a_lost_data_folder_keeps_no_container_alive() {
+    let play = Play::with_keepalive(KEEPALIVE_MS);
+    let agent = play.agent();
+    let pids = play.file("pids");
+    let placement = play.start("c", &["sh", "-c", "echo $$ > \"$0\"; exec sleep 600", pids.to_str().unwrap()]);
+    let pid = wait_pids(&pids, 1)[0];
+    play.wait_running(&placement);
+    let first_key = play.script().registers[0].key.clone();
+    agent.kill();
+    std::fs::remove_dir_all(play.data()).unwrap();
+    play.script().refuses = true;
+    let began = Instant::now();
+    let _agent = play.agent();
+    wait("the container to be ended", || (!is_alive(pid)).then_some(()));
+    assert!(began.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK);
+
+    play.script().refuses = false; // the old worker is lost by now, and owns nothing
+    let tries = play.script().registers.len();
+    assert!(tries >= 3, "it goes on trying: {tries}");
+    let order = play.run("d", &["true"]);
+    assert_eq!(order.event, Event::Exited { code: 0 });
+    let registers = &play.script().registers;
+    assert_ne!(registers.last().unwrap().key, first_key);
+    assert!(registers.last().unwrap().holds.is_empty());
+}
+
+#[test]
+fn a_new_folder_in_the_old_place_extends_no_life_of_the_old_ones_containers() {
+    let play = Play::with_keepalive(KEEPALIVE_MS);
+    let agent = play.agent();
+    let pids = play.file("pids");
+    let placement = play.start("c", &["sh", "-c", "echo $$ > \"$0\"; exec sleep 600", pids.to_str().unwrap()]);
+    let pid = wait_pids(&pids, 1)[0];
+    play.wait_running(&placement);
+    agent.kill();
+    std::fs::remove_dir_all(play.data()).unwrap();
+    let _agent = play.agent(); // accepted at once, and its lease is extended from now on
+    let began = Instant::now();
+    wait("the container to be ended", || (!is_alive(pid)).then_some(()));
+    assert!(began.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK);
+}
