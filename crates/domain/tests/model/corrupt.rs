@@ -201,8 +201,8 @@ fn a_worker_takes_reports_and_registers_past_it() {
     ];
     let answer = with(&mut cell, &["bad"], |rows| placements::report(rows, Timestamp(0), &caller, &reports));
     assert_eq!(answer.outcomes, [ReportOutcome::Kill, ReportOutcome::Dropped, ReportOutcome::Accepted]);
-    let call = cell.registration("w1");
-    let answer = with(&mut cell, &["bad"], |rows| workers::register(rows, Timestamp(0), &call));
+    let page = cell.registration("w1");
+    let answer = with(&mut cell, &["bad"], |rows| workers::register(rows, Timestamp(0), &page));
     assert!(matches!(answer, RegisterOutcome::Registered { kills, .. } if kills.is_empty()));
     assert_eq!((cell.used("w1"), cell.phase("bad")), (1000, Phase::Running), "its room stays booked");
     let stranger =

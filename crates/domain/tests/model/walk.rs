@@ -27,7 +27,7 @@ use crate::support::{Never, ask, body, cid, key, read, spec, wid, workspace};
 const CONTAINERS: u64 = 10;
 const WORKERS: u64 = 4;
 
-/// SplitMix64 (Steele, Lea, Flood).
+/// The generator of Steele, Lea and Flood (split-mix, 64 bits).
 struct Dice(u64);
 
 impl Dice {
@@ -279,7 +279,7 @@ impl Walk {
     fn report(&mut self) {
         let Some(caller) = self.caller() else { return self.register() };
         let owned = read(self.rows.owned(&caller.worker, None, 100));
-        let reports: Vec<_> = (0..1 + self.dice.throw(2))
+        let reports: Vec<_> = (0..=self.dice.throw(2))
             .filter_map(|_| {
                 let mark = self.dice.pick(&owned).cloned();
                 let newest = mark.and_then(|mark| read(self.rows.container(&mark.container))?.placement_id());
