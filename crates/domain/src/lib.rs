@@ -1,7 +1,7 @@
 //! Batch placement and the capacity ledger: pure functions over plain values.
 //!
 //! In reading order: the vocabulary ([`id`] to [`fleet`]), where a batch goes ([`batch`], [`placement`]), and what a
-//! store does ([`ledger`], [`model`], checked by `audit`). Nothing here reads a clock, does I/O, or answers differently twice.
+//! store does ([`ledger`], [`model`], checked by [`audit`]). Nothing here reads a clock, does I/O, or answers differently twice.
 
 pub mod id;
 pub mod time;
@@ -24,5 +24,6 @@ mod strategy;
 pub mod provisioning;
 pub mod retry;
 
+pub mod audit;
 pub mod ledger;
 pub mod model;

@@ -185,8 +185,9 @@ fn forget_gone<R: Rows>(step: &mut Step<R>) -> Result<(), R::Error> {
         return Ok(());
     }
     // Removals stand among rows that changed; those before the floor are forgotten, some at the floor may be left.
-    let from = Revision(step.cell.gone_floor.0.saturating_sub(1));
-    for (revision, change) in step.rows().changed_fleet(from, CALL_ITEMS_MAX)? {
+    let floor = step.cell.gone_floor;
+    let from = Revision(floor.0.saturating_sub(1));
+    for (revision, change) in read_beyond(|size| step.rows().changed_fleet(from, size), CALL_ITEMS_MAX, floor)? {
         if excess == 0 {
             break;
         }
@@ -220,8 +221,7 @@ pub fn export<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Resul
         upto: Mark { revision: upto, ..mark },
         more: upto < mark.revision,
     };
-    let lasting = |revision: Revision| revision <= upto;
-    for (_, id) in read_upto(|size| rows.changed_containers(since, size), limit, lasting)? {
+    for (_, id) in read_upto(|size| rows.changed_containers(since, size), limit, upto)? {
         match rows.container(&id) {
             Ok(Some(row)) if row.state.phase().is_ended() => page.ended.push(id),
             Ok(row) => page.containers.extend(row),
@@ -229,7 +229,7 @@ pub fn export<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Resul
             Err(error) => return Err(error),
         }
     }
-    for (_, change) in read_upto(|size| rows.changed_fleet(since, size), limit, lasting)? {
+    for (_, change) in read_upto(|size| rows.changed_fleet(since, size), limit, upto)? {
         match change {
             FleetChange::Changed(FleetName::Worker(id)) => page.workers.extend(legible(rows, rows.worker(&id))?),
             FleetChange::Gone(FleetName::Worker(id)) => page.gone.push(id),
@@ -248,7 +248,8 @@ pub fn export<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Resul
 
 fn all_usage<R: Rows>(rows: &R) -> Result<Vec<UsageRow>, R::Error> {
     let mut all = Vec::new();
-    for (_, change) in read_upto(|size| rows.changed_fleet(Revision(0), size), CALL_ITEMS_MAX, |_| true)? {
+    let last = rows.cell()?.revision;
+    for (_, change) in read_upto(|size| rows.changed_fleet(Revision(0), size), CALL_ITEMS_MAX, last)? {
         if let FleetChange::Changed(FleetName::Usage(workspace)) = change {
             all.extend(legible(rows, rows.usage(&workspace))?);
         }
@@ -268,18 +269,27 @@ fn export_upto<R: Rows>(rows: &R, since: Revision, limit: usize, last: Revision)
     Ok(ends.into_iter().flatten().min().unwrap_or(last))
 }
 
-/// Reads entries while they are wanted, in ever larger bites.
+/// Reads all entries up to a revision.
 fn read_upto<T, E>(
     read: impl Fn(usize) -> Result<Vec<(Revision, T)>, E>,
     size: usize,
-    wanted: impl Fn(Revision) -> bool,
+    upto: Revision,
+) -> Result<Vec<(Revision, T)>, E> {
+    let mut entries = read_beyond(read, size, upto)?;
+    entries.retain(|(revision, _)| *revision <= upto);
+    Ok(entries)
+}
+
+/// Reads entries, in ever larger bites, until one lies beyond a revision or there are no more.
+fn read_beyond<T, E>(
+    read: impl Fn(usize) -> Result<Vec<(Revision, T)>, E>,
+    size: usize,
+    beyond: Revision,
 ) -> Result<Vec<(Revision, T)>, E> {
     let mut size = size;
     loop {
-        let mut entries = read(size)?;
-        let all_wanted = entries.last().is_none_or(|(revision, _)| wanted(*revision));
-        if entries.len() < size || !all_wanted {
-            entries.retain(|(revision, _)| wanted(*revision));
+        let entries = read(size)?;
+        if entries.len() < size || entries.last().is_some_and(|(revision, _)| *revision > beyond) {
             return Ok(entries);
         }
         size *= 2;

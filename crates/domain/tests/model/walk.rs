@@ -1,0 +1,496 @@
+//! Seeded random walks: every step of every port with arguments that are right, late, repeated or wrong; audited after
+//! each; until every outcome was seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use domain::audit;
+use domain::container::{ContainerRow, End, Exit, Phase, PlacementId};
+use domain::id::{
+    Attempt, Boot, CallNumber, CellName, ContainerId, History, Incarnation, PlannerId, Stamp, Term, WorkerId,
+};
+use domain::model::backlog;
+use domain::model::containers::{self, Keep};
+use domain::model::leadership::{self, AcquireOutcome};
+use domain::model::placements::{self, Commit, Decision, DecisionKind, Loss, NewWorker};
+use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, StatusChange};
+use domain::model::{CellRow, Change, Event, Filter, Mandate, MemoryRows, OrderMark, Report, Rows, Stepped};
+use domain::quota::{Limit, QuotaLimits};
+use domain::request::{Ask, IfSilent, Submission};
+use domain::resources::Booking;
+use domain::time::Timestamp;
+use domain::wait::{LotKey, Why};
+use domain::worker::Caller;
+
+use crate::support::{Never, ask, body, cid, key, read, spec, wid, workspace};
+
+const CONTAINERS: u64 = 10;
+const WORKERS: u64 = 4;
+
+/// The generator of Steele, Lea and Flood (split-mix, 64 bits).
+struct Dice(u64);
+
+impl Dice {
+    fn throw(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) % sides
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.throw(sides) == 0
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
+        let sides = u64::try_from(of.len()).expect("a length");
+        of.get(usize::try_from(self.throw(sides.max(1))).expect("an index"))
+    }
+
+    fn container(&mut self) -> ContainerId {
+        cid(&format!("c{}", self.throw(CONTAINERS)))
+    }
+
+    fn worker(&mut self) -> WorkerId {
+        wid(&format!("w{}", self.throw(WORKERS)))
+    }
+}
+
+/// A cell, and what the walk remembers to say again, late.
+struct Walk {
+    dice: Dice,
+    rows: MemoryRows,
+    now: u64,
+    mandates: Vec<Mandate>,
+    stamps: Vec<(Term, Stamp)>,
+    callers: BTreeMap<WorkerId, Vec<Caller>>,
+    marks: BTreeMap<WorkerId, Vec<Option<OrderMark>>>,
+    placements: Vec<PlacementId>,
+    losses: Vec<Loss>,
+    decisions: Vec<Decision>,
+    registrations: Vec<Registration>,
+    seen: BTreeMap<(&'static str, String), u64>,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        let rows = MemoryRows::new(CellRow::new(History::from_random(seed)), Boot::from_random(seed));
+        Self {
+            dice: Dice(seed),
+            rows,
+            now: 1,
+            mandates: Vec::new(),
+            stamps: Vec::new(),
+            callers: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            placements: Vec::new(),
+            losses: Vec::new(),
+            decisions: Vec::new(),
+            registrations: Vec::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn run<T>(&mut self, step: impl Fn(&MemoryRows, Timestamp) -> Stepped<T, Never>) -> T {
+        let now = Timestamp(self.now);
+        let before = read(self.rows.cell());
+        let ended = self.ended();
+        let (answer, changes) = read(step(&self.rows, now));
+        let moved = changes.iter().any(|change| matches!(change, Change::Cell(_)));
+        self.rows.apply(changes);
+        let after = read(self.rows.cell());
+        assert_eq!(after.revision.0 - before.revision.0, u64::from(moved), "each step that writes is one revision");
+        assert!(after.now >= before.now && after.term >= before.term);
+        for row in ended {
+            let is = read(self.rows.container(&row.id));
+            assert!(is.is_none_or(|is| is == row), "what has ended stays so: {row:?}");
+        }
+        let found = read(audit::of_rows(&self.rows));
+        assert!(!found.iter().any(audit::Finding::is_corruption), "{found:#?}");
+        answer
+    }
+
+    fn ended(&self) -> Vec<ContainerRow> {
+        let ended = read(self.rows.ended(1000)).into_iter();
+        ended.filter_map(|(_, id)| read(self.rows.container(&id))).collect()
+    }
+
+    /// Counts an outcome by the name of its variant.
+    fn saw(&mut self, step: &'static str, outcome: &impl std::fmt::Debug) {
+        let text = format!("{outcome:?}");
+        let name: String = text.chars().take_while(|c| c.is_alphanumeric()).collect();
+        *self.seen.entry((step, name)).or_default() += 1;
+    }
+
+    fn step(&mut self) {
+        self.now = self.now.saturating_add(self.dice.throw(5_000)).saturating_sub(1_000);
+        match self.dice.throw(100) {
+            0..12 => self.submit(),
+            12..37 => self.commit(),
+            37..42 => self.lead(),
+            42..54 => self.take(),
+            54..72 => self.report(),
+            72..80 => self.register(),
+            80..84 => self.beat(),
+            84..88 => self.set_status(),
+            88..92 => self.lose(),
+            92 => self.remove(),
+            93..95 => self.stop(),
+            95..99 => self.forget(),
+            _ => self.reopen(),
+        }
+    }
+
+    fn submit(&mut self) {
+        let count = 1 + self.dice.throw(3);
+        let items: Vec<_> = (0..count).map(|_| self.submission()).collect();
+        for outcome in self.run(|rows, now| backlog::submit(rows, now, &items)) {
+            self.saw("submit", &outcome);
+        }
+    }
+
+    fn submission(&mut self) -> Submission {
+        let id = self.dice.container();
+        // The content follows from the name, so that most repeats are the same request.
+        let number: u64 = id.as_str()[1..].parse().expect("a number");
+        let ask = Ask {
+            workspace: workspace(if number.is_multiple_of(3) { "a" } else { "b" }),
+            cpu_milli: if self.dice.one_in(30) { 0 } else { 1000 * (1 + number % 3) },
+            priority: if self.dice.one_in(30) { 5 } else { 0 },
+            ..ask(1)
+        };
+        let if_silent = if number.is_multiple_of(4) { IfSilent::Keep } else { IfSilent::Stop };
+        Submission::new(id, ask, body(), if_silent)
+    }
+
+    fn lead(&mut self) {
+        let planner = PlannerId::new(if self.dice.one_in(2) { "p1" } else { "p2" }).expect("a name");
+        let name = CellName::new("main").expect("a name");
+        let expected = self.dice.pick(&self.stamps).copied();
+        match self.dice.throw(6) {
+            0..4 => {
+                let answer = self.run(|rows, _| leadership::acquire(rows, &name, &planner, expected));
+                self.saw("acquire", &answer);
+                match answer {
+                    AcquireOutcome::Acquired(mandate) => self.mandates.push(mandate),
+                    AcquireOutcome::Held { term, stamp, .. } => self.stamps = vec![(term, stamp)],
+                }
+            }
+            4 => {
+                let Some(mandate) = self.mandate() else { return };
+                let answer = self.run(|rows, _| leadership::renew(rows, &mandate));
+                self.saw("renew", &answer);
+            }
+            _ => {
+                let Some(mandate) = self.mandate() else { return };
+                self.run(|rows, _| leadership::resign(rows, &mandate));
+            }
+        }
+    }
+
+    /// Mostly the newest.
+    fn mandate(&mut self) -> Option<Mandate> {
+        if self.dice.one_in(8) { self.dice.pick(&self.mandates).cloned() } else { self.mandates.last().cloned() }
+    }
+
+    fn commit(&mut self) {
+        let Some(mut mandate) = self.mandate() else { return self.lead() };
+        if self.dice.one_in(60) {
+            mandate.mark.history = History::from_random(0);
+        }
+        let mut decisions: Vec<_> = (0..self.dice.throw(5)).filter_map(|_| self.decision()).collect();
+        decisions.extend(self.dice.pick(&self.decisions).cloned());
+        self.decisions.extend(decisions.iter().cloned());
+        keep_last(&mut self.decisions);
+        let limits = QuotaLimits { cpu_milli: Limit::AtMost(2_000), ..QuotaLimits::UNLIMITED };
+        let commit = Commit {
+            decisions,
+            workers: self.dice.one_in(10).then(|| self.announced()).into_iter().collect(),
+            removals: self.dice.one_in(30).then(|| self.dice.worker()).into_iter().collect(),
+            limits: BTreeMap::from([(workspace("a"), limits)]),
+        };
+        match self.run(|rows, now| placements::commit(rows, &mandate, now, &commit)) {
+            Ok(answer) => {
+                answer.outcomes.iter().for_each(|outcome| self.saw("commit", outcome));
+                answer.removals.iter().for_each(|outcome| self.saw("removal", outcome));
+            }
+            Err(fence) => self.saw("commit", &fence),
+        }
+        let rows = read(self.rows.containers(&Filter::All, None, 100)).into_iter();
+        self.placements.extend(rows.filter_map(|id| read(self.rows.container(&id))?.placement_id()));
+        keep_last(&mut self.placements);
+    }
+
+    fn announced(&mut self) -> NewWorker {
+        NewWorker { id: self.dice.worker(), spec: spec(4), boot_within: Duration::from_mins(1) }
+    }
+
+    fn decision(&mut self) -> Option<Decision> {
+        let waiting = read(self.rows.containers(&Filter::Phase(Phase::Pending), None, 100));
+        let any = self.dice.container();
+        let id = if self.dice.one_in(6) { &any } else { self.dice.pick(&waiting).unwrap_or(&any) };
+        let row = read(self.rows.container(id))?;
+        let worker = self.dice.worker();
+        let attempt = if self.dice.one_in(20) { Attempt(row.attempt.0 + 1) } else { row.attempt };
+        let kind = match self.dice.throw(6) {
+            0 => DecisionKind::Park { lot: LotKey::Shape(row.ask.shape()), why: Why::NoWorkers },
+            1 => DecisionKind::Park { lot: LotKey::Quota(row.ask.workspace.clone()), why: Why::NoWorkers },
+            _ => DecisionKind::Place {
+                incarnation: read(self.rows.worker(&worker)).map_or(Incarnation(1), |row| row.incarnation),
+                worker,
+                booking: Booking {
+                    cpu_milli: row.ask.cpu_milli,
+                    memory_mib: row.ask.memory_mib,
+                    gpu_devices: Vec::new(),
+                    gpu_milli: 0,
+                },
+            },
+        };
+        Some(Decision { container: row.id, attempt, kind })
+    }
+
+    /// Mostly the next call of a worker's newest run, sometimes a late one.
+    fn caller(&mut self) -> Option<Caller> {
+        let worker = self.dice.worker();
+        let callers = self.callers.get_mut(&worker)?;
+        if self.dice.one_in(5) {
+            return self.dice.pick(callers).cloned();
+        }
+        let newest = callers.last_mut()?;
+        newest.number = newest.number.next();
+        Some(newest.clone())
+    }
+
+    fn take(&mut self) {
+        let Some(caller) = self.caller() else { return self.register() };
+        let marks = self.marks.entry(caller.worker.clone()).or_default();
+        let after = if self.dice.one_in(2) { None } else { self.dice.pick(marks).cloned().flatten() };
+        let limit = usize::try_from(1 + self.dice.throw(3)).expect("small");
+        let step = |rows: &MemoryRows, now| placements::take(rows, now, &caller, after.as_ref(), limit);
+        let answer = self.run(step);
+        let again = self.run(step);
+        assert_eq!(answer, again, "a repeat hands out the same");
+        self.saw("take", &answer.call);
+        answer.orders.iter().for_each(|order| self.saw("order", order));
+        self.marks.entry(caller.worker).or_default().push(answer.upto);
+    }
+
+    fn report(&mut self) {
+        let Some(caller) = self.caller() else { return self.register() };
+        let owned = read(self.rows.owned(&caller.worker, None, 100));
+        let reports: Vec<_> = (0..=self.dice.throw(2))
+            .filter_map(|_| {
+                let mark = self.dice.pick(&owned).cloned();
+                let newest = mark.and_then(|mark| read(self.rows.container(&mark.container))?.placement_id());
+                let old = self.dice.pick(&self.placements).cloned();
+                let placement = if self.dice.one_in(4) { old } else { newest.or(old) };
+                Some(Report { placement: placement?, event: self.event(), output: None })
+            })
+            .collect();
+        let step = |rows: &MemoryRows, now| placements::report(rows, now, &caller, &reports);
+        let answer = self.run(step);
+        if reports.len() < 2 {
+            let before = self.rows.clone();
+            assert_eq!(self.run(step).call, answer.call);
+            assert_eq!(read(before.cell()), read(self.rows.cell()), "a repeat changes nothing");
+        }
+        self.saw("report", &answer.call);
+        answer.outcomes.iter().for_each(|outcome| self.saw("reported", outcome));
+    }
+
+    fn event(&mut self) -> Event {
+        let end = match self.dice.throw(12) {
+            0..4 => return Event::Running,
+            4 => End::Exited(Exit::Code(0)),
+            5 => End::Exited(Exit::Signal(9)),
+            6 => End::StopOrder,
+            7 => End::DrainOrder,
+            8 => End::Deadline(Duration::from_mins(2)),
+            9 => End::NotStarted,
+            10 => End::Gone,
+            _ => End::StartFailed("no".to_owned()),
+        };
+        Event::Ended(end)
+    }
+
+    fn register(&mut self) {
+        let late = self.dice.pick(&self.registrations).cloned();
+        let call = match late {
+            Some(late) if self.dice.one_in(5) => late,
+            _ => self.registration(),
+        };
+        self.registrations.push(call.clone());
+        keep_last(&mut self.registrations);
+        let answer = self.run(|rows, now| workers::register(rows, now, &call));
+        self.saw("register", &answer);
+        let RegisterOutcome::Registered { history, kills } = answer else { return };
+        self.saw(if kills.is_empty() { "clean" } else { "killed" }, &"registered");
+        let caller =
+            Caller { worker: call.worker.clone(), incarnation: call.incarnation, number: CallNumber(0), history };
+        self.callers.entry(call.worker).or_default().push(caller);
+    }
+
+    fn registration(&mut self) -> Registration {
+        let worker = self.dice.worker();
+        let row = read(self.rows.worker(&worker));
+        let incarnation = row.as_ref().map_or(1, |row| row.incarnation.0 + 1);
+        let owned = read(self.rows.owned(&worker, None, 100)).into_iter();
+        let mut holds: Vec<_> = owned
+            .filter(|_| !self.dice.one_in(4))
+            .filter_map(|mark| read(self.rows.container(&mark.container))?.placement_id())
+            .collect();
+        let strange = self.dice.one_in(8);
+        holds.extend(self.dice.pick(&self.placements).filter(|_| strange).cloned());
+        let told = self.dice.one_in(3).then(|| self.dice.pick(&self.placements).cloned()).flatten();
+        let ends = told.map(|placement| Report { placement, event: self.event(), output: None });
+        Registration {
+            worker,
+            incarnation: Incarnation(incarnation - u64::from(self.dice.one_in(10))),
+            key: key(if self.dice.one_in(6) { "k2" } else { "k1" }),
+            spec: spec(3 + self.dice.throw(6)),
+            ready: !self.dice.one_in(10),
+            holds,
+            ends: ends.into_iter().collect(),
+            more: self.dice.one_in(10),
+        }
+    }
+
+    fn beat(&mut self) {
+        let callers: Vec<_> = (0..3).filter_map(|_| self.caller()).collect();
+        let before: Vec<_> = callers.iter().map(|caller| read(self.rows.number(&caller.worker))).collect();
+        let answers = self.run(|rows, _| workers::heartbeat(rows, &callers));
+        for ((caller, before), answer) in callers.iter().zip(before).zip(answers) {
+            assert!(read(self.rows.number(&caller.worker)) >= before, "numbers only rise");
+            self.saw("heartbeat", &answer);
+        }
+    }
+
+    fn set_status(&mut self) {
+        let change = match self.dice.throw(4) {
+            0 => StatusChange::Cordoned,
+            1 => StatusChange::Draining { within: Duration::from_mins(1) },
+            _ => StatusChange::Open,
+        };
+        let items = [(self.dice.worker(), change)];
+        let outcome = self.run(|rows, now| workers::set_status(rows, now, &items)).remove(0);
+        self.saw("set_status", &outcome);
+    }
+
+    fn lose(&mut self) {
+        let Some(mandate) = self.mandate() else { return };
+        let worker = self.dice.worker();
+        let due = self.dice.one_in(3);
+        let loss = match read(self.rows.worker(&worker)) {
+            _ if due => Loss::DrainDue { worker },
+            Some(row) => Loss::Silent {
+                number: read(self.rows.number(&worker)),
+                worker,
+                incarnation: row.incarnation,
+                boot: self.rows.boot(),
+            },
+            None => return,
+        };
+        let mut losses = vec![loss.clone()];
+        losses.extend(self.dice.pick(&self.losses).cloned());
+        self.losses.push(loss);
+        let limit = usize::try_from(1 + self.dice.throw(3)).expect("small");
+        match self.run(|rows, now| placements::lose(rows, &mandate, now, &losses, limit)) {
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| self.saw("lose", outcome)),
+            Err(fence) => self.saw("lose", &fence),
+        }
+    }
+
+    fn remove(&mut self) {
+        let worker = self.dice.worker();
+        let incarnation = read(self.rows.worker(&worker)).map_or(Incarnation(0), |row| row.incarnation);
+        let how = match self.dice.throw(3) {
+            0 => RemoveHow::IfEmpty,
+            1 => RemoveHow::Lost { incarnation: incarnation.next() },
+            _ => RemoveHow::Lost { incarnation },
+        };
+        let outcome = self.run(|rows, now| workers::remove(rows, now, &[(worker.clone(), how)], 1)).remove(0);
+        self.saw("remove", &outcome);
+    }
+
+    fn stop(&mut self) {
+        let ids = [self.dice.container(), self.dice.container()];
+        for outcome in self.run(|rows, now| containers::stop(rows, now, &ids)) {
+            self.saw("stop", &outcome);
+        }
+    }
+
+    fn forget(&mut self) {
+        let keep = Keep { within: Duration::from_secs(self.dice.throw(30)), ended_max: 3 };
+        let forgotten = self.run(|rows, now| containers::forget(rows, now, &keep, 2));
+        self.saw(if forgotten.more { "forget more" } else { "forget" }, &"done");
+    }
+
+    fn reopen(&mut self) {
+        let boot = Boot::from_random(self.dice.throw(1 << 40));
+        self.rows = self.rows.clone().reopened(boot);
+    }
+}
+
+/// Forgets all but what was last said.
+fn keep_last<T>(said: &mut Vec<T>) {
+    const KEPT: usize = 40;
+    said.drain(..said.len().saturating_sub(KEPT));
+}
+
+/// What must be seen at least once in a walk of enough steps.
+const OUTCOMES: [(&str, &[&str]); 15] = [
+    ("submit", &["Accepted", "Already", "Conflict", "Invalid"]),
+    (
+        "commit",
+        &[
+            "AlreadyDone",
+            "NotPending",
+            "WorkerGone",
+            "WorkerClosed",
+            "OverQuota",
+            "NoRoom",
+            "Done",
+            "StaleTerm",
+            "Rewound",
+        ],
+    ),
+    ("removal", &["Done", "Owns"]),
+    ("acquire", &["Acquired", "Held"]),
+    ("renew", &["Ok", "Err"]),
+    ("take", &["Ok", "Register", "Refused", "Removed"]),
+    ("order", &["Start", "Stop"]),
+    ("report", &["Ok", "Register", "Refused", "Removed"]),
+    ("reported", &["Accepted", "Dropped", "Kill"]),
+    ("register", &["Registered", "Replaced", "KeyTaken", "Raise"]),
+    ("heartbeat", &["Ok", "Register", "Refused", "Removed"]),
+    ("set_status", &["Done", "Already", "NoSuchWorker"]),
+    ("lose", &["Done", "More", "Refused", "StaleTerm"]),
+    ("remove", &["Done", "NoSuchWorker", "Owns", "Registered", "More"]),
+    ("stop", &["Stopped", "Stopping", "Ended", "NoSuchContainer"]),
+];
+
+#[test]
+fn random_steps_keep_every_book_and_reach_every_outcome() {
+    const SEEDS: u64 = 8;
+    const STEPS: u64 = 2_500;
+    let mut seen: BTreeMap<_, u64> = BTreeMap::new();
+    for seed in 1..=SEEDS {
+        let mut walk = Walk::new(seed);
+        for _ in 0..STEPS {
+            walk.step();
+        }
+        for (outcome, count) in walk.seen {
+            *seen.entry(outcome).or_default() += count;
+        }
+    }
+    for ((step, outcome), count) in &seen {
+        println!("{count:8} {step} {outcome}");
+    }
+    let never: BTreeSet<_> = OUTCOMES
+        .into_iter()
+        .flat_map(|(step, outcomes)| outcomes.iter().map(move |outcome| (step, (*outcome).to_owned())))
+        .filter(|outcome| !seen.contains_key(outcome))
+        .collect();
+    assert!(never.is_empty(), "never seen: {never:?}");
+}
