@@ -1,5 +1,0 @@
-//! x
-#[test]
-fn print() {
-    println!("{}", app::observe::Metrics::default().render(None, domain::time::Timestamp(0)));
-}
