@@ -53,7 +53,7 @@ pub(crate) fn words(text: &str) -> Vec<&str> {
 /// The rows of all tables of a text, each as its cells.
 pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
-    rows.map(|row| row.split(" | ").map(str::trim).collect()).collect()
+    rows.map(|row| row.split('|').map(str::trim).collect()).collect()
 }
 
 /// All documents.
