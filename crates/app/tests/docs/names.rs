@@ -1,0 +1,109 @@
+//! Settings, tests and log lines.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use app::config::SETTINGS;
+use app::observe::{Metrics, Watch};
+use app::scheduler::{BatchReport, Observer as _};
+
+use crate::{Page, files, pages, root, rows, words};
+
+#[test]
+fn every_setting_of_the_seed_exists() {
+    let seed = Page::read("docs/seed.md");
+    let table = rows(seed.section("Settings"));
+    let settings: Vec<&str> = table.iter().flat_map(|row| words(row[1])).collect();
+    assert!(settings.contains(&"batch_window"), "{settings:?}");
+    for setting in settings {
+        assert!(SETTINGS.contains(&setting), "docs/seed.md names the setting {setting}, which is not there");
+    }
+}
+
+#[test]
+fn every_preset_has_the_values_that_are_written() {
+    let seed = Page::read("docs/seed.md");
+    let table = rows(seed.section("Settings"));
+    let cell = |setting: &str, column: usize| {
+        let row = table.iter().find(|row| row[1] == format!("`{setting}`")).expect("the setting has a row");
+        row[column].to_owned()
+    };
+    let period = |text: String| app::period::parse_period(&text).expect("a span of time");
+    for (column, (name, preset)) in (2..).zip(domain::batch::BatchPolicy::PRESETS) {
+        assert_eq!(table[0][column], format!("`{name}`"));
+        assert_eq!(period(cell("batch_window", column)), preset.window());
+        assert_eq!(cell("max_batch_size", column), preset.size_max().to_string());
+        assert_eq!(period(cell("fleet_cache", column)), preset.fleet_cache());
+    }
+}
+
+/// Names of tests are long: nothing else in these pages has so many parts.
+fn is_test(word: &str) -> bool {
+    let is_name = word.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_');
+    is_name && word.matches('_').count() >= 3 && !SETTINGS.contains(&word) && !word.starts_with("stowplan_")
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let mut functions = BTreeSet::new();
+    for path in [files(&root(), "crates", true), files(&root(), "xtask", true)].concat() {
+        if path.ends_with(".rs") {
+            let text = Page::read(&path).text;
+            functions
+                .extend(text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next().map(String::from)));
+        }
+    }
+    for page in pages() {
+        for word in page.words().into_iter().filter(|word| is_test(word)) {
+            assert!(functions.contains(word), "{} names the test {word}, which is not there", page.path);
+        }
+    }
+}
+
+/// Keeps what is written to it.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no test panics while it writes").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What one batch logs.
+fn log_of_a_batch(json: bool) -> String {
+    let buffer = Buffer::default();
+    let writer = buffer.clone();
+    let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let batch = || {
+        let watch = Watch::new(Arc::new(Metrics::default()));
+        watch.batch_planned(&BatchReport::default());
+        watch.batch_committed(&BatchReport::default());
+    };
+    if json {
+        tracing::subscriber::with_default(lines.json().finish(), batch);
+    } else {
+        tracing::subscriber::with_default(lines.finish(), batch);
+    }
+    let bytes = buffer.0.lock().expect("no test panics while it writes").clone();
+    String::from_utf8(bytes).expect("log lines are text")
+}
+
+#[test]
+fn every_log_line_of_the_seed_is_written() {
+    let seed = Page::read("docs/seed.md");
+    let lines = ["processing batch of container requests", "batch updated worker capacity"];
+    for line in lines {
+        assert!(words(seed.section("Troubleshooting")).contains(&line), "docs/seed.md does not name {line:?}");
+        for json in [false, true] {
+            let log = log_of_a_batch(json);
+            assert!(log.contains(line), "{line:?} is not in the log: {log}");
+        }
+    }
+}
