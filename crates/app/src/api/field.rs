@@ -1,5 +1,6 @@
 //! What is wrong with a document, by field: its path, the value, and the way out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use domain::id::BadName;
@@ -7,6 +8,9 @@ use domain::quantity::BadQuantity;
 use domain::request::BadRequest;
 
 use crate::api::period::BadPeriod;
+
+/// The most characters of a value, or of a path, that a sentence repeats.
+const CHARS_MAX: usize = 100;
 
 /// A field that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +27,7 @@ impl fmt::Display for BadField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
             "" => f.write_str(&self.problem),
-            path => write!(f, "{path}: {}", self.problem),
+            path => write!(f, "{}: {}", shortened(path), self.problem),
         }
     }
 }
@@ -38,7 +42,7 @@ impl BadField {
 
     /// A field and the value that is wrong with it; the problem follows the value in the sentence.
     pub fn of(path: impl Into<String>, value: &str, problem: &str) -> Self {
-        Self { path: path.into(), value: Some(value.to_owned()), problem: format!("{value:?} {problem}") }
+        Self { path: path.into(), value: Some(value.to_owned()), problem: format!("{:?} {problem}", shortened(value)) }
     }
 
     /// A field that must be given and is not.
@@ -53,7 +57,7 @@ impl BadField {
 
     /// A name that is none.
     pub fn name(path: impl Into<String>, value: &str, bad: &BadName) -> Self {
-        Self { path: path.into(), value: Some(value.to_owned()), problem: format!("{value:?}: {bad}") }
+        Self { path: path.into(), value: Some(value.to_owned()), problem: format!("{:?}: {bad}", shortened(value)) }
     }
 
     /// An amount that is none.
@@ -88,6 +92,14 @@ impl From<BadRequest> for BadField {
     fn from(bad: BadRequest) -> Self {
         // What is wrong with the whole is no field of its own.
         Self::new(if bad.field == "request" { "" } else { bad.field }, bad.problem)
+    }
+}
+
+/// The beginning of a text that is too long for a sentence.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

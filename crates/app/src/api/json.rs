@@ -8,7 +8,10 @@ use serde_json::error::Category;
 
 use self::strict::Object;
 pub(crate) use self::strict::{object, objects, some_object, some_unique_objects, unique_keys};
-use super::field::BadField;
+use super::field::{BadField, shortened};
+
+/// How serde says that a number is beyond what it holds.
+const BEYOND: &str = "number out of range";
 
 /// Bytes that are not the document that they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +20,7 @@ pub enum BadDocument {
     #[error("not JSON: {0}")]
     Syntax(String),
     /// JSON, with a field that cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Field(#[from] BadField),
 }
 
@@ -59,8 +62,7 @@ pub fn read_one_or_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<OneOrList<T
 fn translate(path: &str, error: &serde_json::Error) -> BadDocument {
     let text = error.to_string();
     // That is JSON, and beyond what any field could hold.
-    let is_beyond = text.starts_with("number out of range");
-    if error.classify() != Category::Data && !is_beyond {
+    if error.classify() != Category::Data && !text.starts_with(BEYOND) {
         return BadDocument::Syntax(text);
     }
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -91,13 +93,27 @@ pub(crate) fn in_our_words(path: &str, text: &str) -> BadField {
         let names = quoted(rest);
         return BadField::new(*names.first().unwrap_or(&""), "is given twice").inside_of(path);
     }
-    let unfit = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
-    if let Some((found, expected)) = unfit.and_then(|rest| rest.split_once(", expected ")) {
-        let value = found.split_once(' ').map(|(_, value)| value.trim_matches(['"', '`']).to_owned());
-        let problem = format!("{} does not belong here; write {}", found.replace('`', ""), form(expected));
-        return BadField { value, ..BadField::new(path, problem) };
+    let unfit = |prefix: &str| text.strip_prefix(prefix)?.rsplit_once(", expected ");
+    if let Some((found, expected)) = unfit("invalid type: ") {
+        return misplaced(path, found, form(expected));
+    }
+    if let Some((found, expected)) = unfit("invalid value: ") {
+        return misplaced(path, found, range(expected).unwrap_or_else(|| form(expected)));
+    }
+    if text.starts_with(BEYOND) {
+        return BadField::new(path, "is a number beyond all that a field can hold; write a smaller one");
     }
     BadField::new(path, text)
+}
+
+fn misplaced(path: &str, found: &str, form: &str) -> BadField {
+    let value = found.split_once(' ').map(|(_, value)| value.trim_matches(['"', '`']).to_owned());
+    let found = match found {
+        "sequence" => "a list".into(),
+        "map" => "an object".into(),
+        other => other.replace('`', ""),
+    };
+    BadField { value, ..BadField::new(path, format!("{} does not belong here; write {form}", shortened(&found))) }
 }
 
 impl BadField {
@@ -112,8 +128,8 @@ fn quoted(text: &str) -> Vec<&str> {
 }
 
 /// What serde expects, as a person writes it.
-fn form(expected: &str) -> String {
-    let form = match expected {
+fn form(expected: &str) -> &str {
+    match expected {
         "a boolean" => "true or false",
         "a string" => "a text in quotes",
         "a sequence" => "a list, [...]",
@@ -121,6 +137,15 @@ fn form(expected: &str) -> String {
         "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         _ if expected.starts_with("struct ") => "an object, {...}",
         other => other,
-    };
-    form.to_owned()
+    }
+}
+
+/// Which whole numbers serde expects.
+fn range(expected: &str) -> Option<&'static str> {
+    match expected {
+        "i32" => Some("a whole number from -2147483648 to 2147483647"),
+        "u32" => Some("a whole number from 0 to 4294967295"),
+        "u64" => Some("a whole number from 0 on"),
+        _ => None,
+    }
 }

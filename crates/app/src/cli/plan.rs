@@ -16,8 +16,11 @@ use domain::provisioning::new_workers;
 use crate::api::json::{BadDocument, read};
 use crate::api::plan::{PlanAnswer, PlanDocument, PlanInput};
 
-/// The largest document that is read: some millions of requests.
-const INPUT_BYTES_MAX: u64 = 1 << 30;
+/// The largest document that is read: a million requests and more.
+const INPUT_BYTES_MAX: u64 = 256 << 20;
+
+/// What some editors put in front of a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The document cannot be planned, or the command line cannot be read.
 const BAD_INPUT: u8 = 2;
@@ -56,7 +59,10 @@ pub fn run(args: &PlanArgs) -> ExitCode {
     let answer = match read_document(&args.input).and_then(|document| answer(&args.input, &document)) {
         Ok(answer) => answer,
         Err(error) => {
-            complain(&error);
+            talk(&format!("error: {error:#}"));
+            if !names_its_field(&error) {
+                talk("next: stowplan plan --help");
+            }
             return ExitCode::from(BAD_INPUT);
         }
     };
@@ -65,7 +71,7 @@ pub fn run(args: &PlanArgs) -> ExitCode {
         // Whoever read it has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&anyhow::Error::new(error).context("failed to write the answer"));
+            talk(&format!("error: failed to write the answer: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -97,7 +103,10 @@ fn answer(path: &Path, bytes: &[u8]) -> anyhow::Result<PlanAnswer> {
 }
 
 fn read_document(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = read_bytes(path, INPUT_BYTES_MAX).with_context(|| failed_to_read(path))?;
+    let mut bytes = read_bytes(path, INPUT_BYTES_MAX).with_context(|| failed_to_read(path))?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     ensure!(bytes.iter().any(|byte| !byte.is_ascii_whitespace()), "{}: it is empty", failed_to_read(path));
     Ok(bytes)
 }
@@ -142,12 +151,9 @@ fn write(answer: &PlanAnswer, format: Format) -> io::Result<()> {
     stdout.flush()
 }
 
-fn complain(error: &anyhow::Error) {
-    talk(&format!("error: {error:#}"));
-    let names_its_field = error.downcast_ref::<BadDocument>().is_some_and(|bad| matches!(bad, BadDocument::Field(_)));
-    if !names_its_field {
-        talk("next: stowplan plan --help");
-    }
+/// Whether the error says which field is wrong, and so what to do.
+fn names_its_field(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(BadDocument::Field(_)))
 }
 
 /// Says a line on standard error, which may be closed.

@@ -48,7 +48,7 @@ fn rows<T, const N: usize>(header: [&str; N], items: &[T], row: impl Fn(&T) -> [
 
 fn summary(answer: &PlanAnswer) -> String {
     let never = answer.unplaced.iter().filter(|request| request.can_never_fit).count();
-    let never = if never == 0 { String::new() } else { format!(", {never} of them for ever") };
+    let never = if never == 0 { String::new() } else { format!(" ({never} can never fit)") };
     let new: u64 = answer.new_workers.iter().map(|new| new.count).sum();
     let new = match new {
         0 => String::new(),
