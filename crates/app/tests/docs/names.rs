@@ -29,7 +29,7 @@ fn every_preset_has_the_values_that_are_written() {
         let row = table.iter().find(|row| row[1] == format!("`{setting}`")).expect("the setting has a row");
         row[column].to_owned()
     };
-    let period = |text: String| app::period::parse_period(&text).expect("a span of time");
+    let period = |text: String| app::api::period::parse_period(&text).expect("a span of time");
     for (column, (name, preset)) in (2..).zip(domain::batch::BatchPolicy::PRESETS) {
         assert_eq!(table[0][column], format!("`{name}`"));
         assert_eq!(period(cell("batch_window", column)), preset.window());

@@ -63,6 +63,11 @@ impl Core {
     /// A page was accepted.
     pub(super) fn registered(&mut self, now_ms: u64, sent_ms: u64, answer: RegisterAnswer, out: &mut Vec<Action>) {
         let Link::Registering(registration) = &mut self.link else { return };
+        if let Some(above) = answer.raise_above {
+            // Another worker had this name: begin again above it.
+            self.incarnation = self.incarnation.max(above);
+            return self.away();
+        }
         let mut registration = std::mem::take(registration);
         self.keepalive_ms = answer.keepalive_ms;
         registration.kill.extend(answer.kill);

@@ -85,7 +85,7 @@ impl Play {
     }
 
     fn answer_register_in(&mut self, history: u64, kill: &[PlacementName]) {
-        let answer = RegisterAnswer { history, kill: kill.to_vec(), keepalive_ms: KEEPALIVE_MS };
+        let answer = RegisterAnswer { history, kill: kill.to_vec(), keepalive_ms: KEEPALIVE_MS, raise_above: None };
         self.answer(Lane::Register, Answer::Registered(answer));
     }
 

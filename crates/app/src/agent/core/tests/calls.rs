@@ -327,3 +327,13 @@ fn it_sleeps_until_something_is_due_and_no_longer() {
     play.answer_register_pages();
     assert_eq!(play.core.wake_at_ms(), Some(play.now_ms + KEEPALIVE_MS / 5), "taking");
 }
+
+#[test]
+fn a_stranger_under_an_old_name_registers_above_the_old_one() {
+    let mut play = Play::new(Past::default());
+    let raise = RegisterAnswer { history: 0, kill: Vec::new(), keepalive_ms: KEEPALIVE_MS, raise_above: Some(41) };
+    play.answer(Lane::Register, Answer::Registered(raise));
+    assert!(play.did(|action| *action == Action::RaiseIncarnation(42)), "{:?}", play.done);
+    assert_eq!(play.register_call().incarnation, 42);
+    assert_eq!(play.core.deadline_ms(), 0, "nothing was accepted");
+}
