@@ -13,31 +13,31 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// The binary under test.
-pub const STOWPLAN: &str = env!("CARGO_BIN_EXE_stowplan");
+pub(crate) const STOWPLAN: &str = env!("CARGO_BIN_EXE_stowplan");
 
 /// A server and agents in a folder of their own. Everything is ended when it goes.
-pub struct Fleet {
-    pub dir: tempfile::TempDir,
-    pub url: String,
+pub(crate) struct Fleet {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) url: String,
     port: u16,
     options: Options,
     serve: Option<Child>,
     agents: BTreeMap<String, Child>,
     /// Every `next:` line that a command printed.
-    pub next_lines: RefCell<Vec<String>>,
+    pub(crate) next_lines: RefCell<Vec<String>>,
 }
 
 /// What differs from test to test.
 #[derive(Clone)]
-pub struct Options {
-    pub keepalive: &'static str,
-    pub grace: &'static str,
+pub(crate) struct Options {
+    pub(crate) keepalive: &'static str,
+    pub(crate) grace: &'static str,
     /// Further arguments of every agent.
-    pub agent: Vec<String>,
+    pub(crate) agent: Vec<String>,
     /// Further environment of every process.
-    pub env: Vec<(String, String)>,
-    pub cpu: &'static str,
-    pub memory: &'static str,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cpu: &'static str,
+    pub(crate) memory: &'static str,
 }
 
 impl Default for Options {
@@ -48,20 +48,20 @@ impl Default for Options {
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Fleet {
     /// A server with so many agents, all of them available.
-    pub fn start(agents: usize) -> Self {
+    pub(crate) fn start(agents: usize) -> Self {
         Self::start_with(agents, Options::default())
     }
 
     /// The same with options.
-    pub fn start_with(agents: usize, options: Options) -> Self {
+    pub(crate) fn start_with(agents: usize, options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     /// Starts the server, anew on its old port and data if it was killed, and waits until it is ready.
-    pub fn start_serve(&mut self) {
+    pub(crate) fn start_serve(&mut self) {
         let mut command = self.command("serve");
         command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--data", self.path("server").to_str().unwrap()]);
@@ -86,12 +86,12 @@ impl Fleet {
     }
 
     /// kill -9 of the server.
-    pub fn kill_serve(&mut self) {
+    pub(crate) fn kill_serve(&mut self) {
         kill(self.serve.take().unwrap());
     }
 
     /// Starts an agent, anew on its old data if it was killed.
-    pub fn start_agent(&mut self, id: &str) {
+    pub(crate) fn start_agent(&mut self, id: &str) {
         let mut command = self.command(id);
         command.args(["agent", "--id", id, "--server", &self.url]);
         command.args(["--data", self.agent_data(id).to_str().unwrap()]);
@@ -101,27 +101,27 @@ impl Fleet {
     }
 
     /// kill -9 of an agent; its shims live on.
-    pub fn kill_agent(&mut self, id: &str) {
+    pub(crate) fn kill_agent(&mut self, id: &str) {
         kill(self.agents.remove(id).unwrap());
     }
 
     /// The process id of an agent.
-    pub fn agent_pid(&self, id: &str) -> u32 {
+    pub(crate) fn agent_pid(&self, id: &str) -> u32 {
         self.agents[id].id()
     }
 
     /// The data folder of an agent.
-    pub fn agent_data(&self, id: &str) -> PathBuf {
+    pub(crate) fn agent_data(&self, id: &str) -> PathBuf {
         self.path("agents").join(id)
     }
 
     /// A file or folder of this fleet.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// What a process has logged.
-    pub fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.path("logs").join(name)).unwrap_or_default()
     }
 
@@ -136,7 +136,7 @@ impl Fleet {
     }
 
     /// A command that a person types, with this server as the one it finds.
-    pub fn typed(&self, args: &[&str]) -> Command {
+    pub(crate) fn typed(&self, args: &[&str]) -> Command {
         let mut command = Command::new(STOWPLAN);
         command.args(args).env("STOWPLAN_SERVER", &self.url).current_dir(self.dir.path()).stdin(Stdio::null());
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
@@ -144,12 +144,12 @@ impl Fleet {
     }
 
     /// Runs `stowplan ARGS` to its end.
-    pub fn stowplan(&self, args: &[&str]) -> Said {
+    pub(crate) fn stowplan(&self, args: &[&str]) -> Said {
         self.said(self.typed(args))
     }
 
     /// Runs a line as pasted into a shell that finds `stowplan`.
-    pub fn paste(&self, line: &str) -> Said {
+    pub(crate) fn paste(&self, line: &str) -> Said {
         let folder = Path::new(STOWPLAN).parent().unwrap().display();
         let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
@@ -177,7 +177,7 @@ impl Fleet {
     }
 
     /// `GET` of a path; none unless the answer is 200.
-    pub fn get(&self, path: &str) -> Option<String> {
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
         http(&self.url, "GET", path, None, &self.shown())
             .ok()
             .filter(|(status, _)| *status == 200)
@@ -185,37 +185,37 @@ impl Fleet {
     }
 
     /// `GET` of a path as JSON.
-    pub fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         let body = self.get(path).unwrap_or_else(|| panic!("no answer to GET {path}: {}", self.log("serve")));
         serde_json::from_str(&body).unwrap()
     }
 
     /// `POST` of JSON to a path.
-    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let (status, body) = http(&self.url, "POST", path, Some(&body.to_string()), &self.shown()).unwrap();
         (status, serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 
     /// One container.
-    pub fn container(&self, id: &str) -> Value {
+    pub(crate) fn container(&self, id: &str) -> Value {
         self.json(&format!("/v1/containers/{id}"))
     }
 
     /// Its state and attempt.
-    pub fn state(&self, id: &str) -> (String, u64) {
+    pub(crate) fn state(&self, id: &str) -> (String, u64) {
         let container = self.container(id);
         (container["state"].as_str().unwrap().to_owned(), container["attempt"].as_u64().unwrap())
     }
 
     /// Waits until a container is in a state.
-    pub fn wait_for_state(&self, id: &str, state: &str, attempt: u64) {
+    pub(crate) fn wait_for_state(&self, id: &str, state: &str, attempt: u64) {
         let wanted = (state.to_owned(), attempt);
         let what = format!("{id} is {state} in attempt {attempt}");
         self.eventually(&what, Duration::from_secs(20), || self.state(id) == wanted);
     }
 
     /// Waits until so many workers are available.
-    pub fn wait_for_workers(&self, count: usize) {
+    pub(crate) fn wait_for_workers(&self, count: usize) {
         self.eventually(&format!("{count} workers are available"), Duration::from_secs(30), || {
             let workers = self.json("/v1/workers");
             let workers = workers["workers"].as_array().unwrap();
@@ -224,7 +224,7 @@ impl Fleet {
     }
 
     /// Waits until something holds, or says what the processes logged.
-    pub fn eventually(&self, what: &str, within: Duration, holds: impl Fn() -> bool) {
+    pub(crate) fn eventually(&self, what: &str, within: Duration, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + within;
         while !holds() {
             if Instant::now() > deadline {
@@ -266,23 +266,23 @@ fn kill(mut child: Child) {
 }
 
 /// Sends a signal to a process.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
 /// Every process there is.
-pub fn pids() -> impl Iterator<Item = u32> {
+pub(crate) fn pids() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// The command line of a process, its words parted by spaces; empty if it is gone.
-pub fn command_line(pid: u32) -> String {
+pub(crate) fn command_line(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
 }
 
 /// Processes that run this command line, those that are dead and not yet waited for not counted.
-pub fn running(command: &str) -> Vec<u32> {
+pub(crate) fn running(command: &str) -> Vec<u32> {
     pids().filter(|pid| command_line(*pid) == command).collect()
 }
 
@@ -292,7 +292,7 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// The children of a process, and theirs.
-pub fn descendants(pid: u32) -> Vec<u32> {
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let children: Vec<u32> = pids().filter(|child| parent(*child) == Some(pid)).collect();
     children.into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }
@@ -302,7 +302,7 @@ fn free_port() -> u16 {
 }
 
 /// One HTTP/1.1 exchange over a connection of its own.
-pub fn http(
+pub(crate) fn http(
     url: &str,
     method: &str,
     path: &str,
