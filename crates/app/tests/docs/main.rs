@@ -60,8 +60,11 @@ pub(crate) fn rows(text: &str) -> Vec<Vec<&str>> {
 pub(crate) fn pages() -> Vec<Page> {
     let mut paths: Vec<String> = files(&root(), "", false);
     paths.extend(files(&root(), "docs", true));
-    let markdown = paths.into_iter().filter(|path| Path::new(path).extension().is_some_and(|end| end == "md"));
-    markdown.map(|path| Page::read(&path)).collect()
+    paths.iter().filter(|path| has_extension(path, "md")).map(|path| Page::read(path)).collect()
+}
+
+pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == extension)
 }
 
 /// The files of a folder, by their path from `root`.

@@ -8,7 +8,7 @@ use app::config::SETTINGS;
 use app::observe::{Metrics, Watch};
 use app::scheduler::{BatchReport, Observer as _};
 
-use crate::{Page, files, pages, root, rows, words};
+use crate::{Page, files, has_extension, pages, root, rows, words};
 
 #[test]
 fn every_setting_of_the_seed_exists() {
@@ -48,7 +48,7 @@ fn is_test(word: &str) -> bool {
 fn every_test_that_is_named_exists() {
     let mut functions = BTreeSet::new();
     for path in [files(&root(), "crates", true), files(&root(), "xtask", true)].concat() {
-        if path.ends_with(".rs") {
+        if has_extension(&path, "rs") {
             let text = Page::read(&path).text;
             functions
                 .extend(text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next().map(String::from)));
