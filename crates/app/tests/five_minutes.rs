@@ -1,4 +1,5 @@
 //! The first five minutes with the program, as a newcomer lives them: the real binary over real HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod fleet;
 

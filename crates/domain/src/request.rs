@@ -114,7 +114,7 @@ pub struct Submission {
 impl Submission {
     /// Puts a request together and takes the digest of its content.
     pub fn new(id: ContainerId, ask: Ask, body: Body, if_silent: IfSilent) -> Self {
-        let digest = Digest::of(&format!("{ask:?}{body:?}{if_silent:?}"));
+        let digest = Digest::of(&canonical(&ask, &body, if_silent));
         Self { id, ask: Arc::new(ask), body: Arc::new(body), if_silent, digest }
     }
 
@@ -122,6 +122,31 @@ impl Submission {
     pub fn digest(&self) -> Digest {
         self.digest
     }
+}
+
+/// The content of a request written out, each value quoted. A field that comes later is written only where it is set, so
+/// that what was handed in before still has its digest.
+fn canonical(ask: &Ask, body: &Body, if_silent: IfSilent) -> String {
+    let mut text = format!("{} priority={}", ask.shape(), ask.priority);
+    if let Some(affinity) = &ask.affinity {
+        let _ = write!(text, " affinity={affinity:?}");
+    }
+    let _ = write!(text, " command={:?}", body.command);
+    for (name, value) in &body.env {
+        let _ = write!(text, " env {name:?}={value:?}");
+    }
+    if let Some(cwd) = &body.cwd {
+        let _ = write!(text, " cwd={cwd:?}");
+    }
+    for (name, period) in [("timeout", body.timeout), ("kill_after", body.kill_after)] {
+        if let Some(period) = period {
+            let _ = write!(text, " {name}={}", period.as_nanos());
+        }
+    }
+    if if_silent == IfSilent::Keep {
+        text.push_str(" if_silent=keep");
+    }
+    text
 }
 
 /// 128 bits that stand for a content: FNV-1a (Fowler, Noll, Vo), the same on every machine and in every version.
@@ -321,5 +346,52 @@ impl Body {
             return Err(BadRequest::new("cwd", "it is empty or holds a NUL byte"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submission(change: impl FnOnce(&mut Ask, &mut Body)) -> Submission {
+        let mut ask = Ask {
+            workspace: Workspace::new("lab").unwrap(),
+            cpu_milli: 1000,
+            memory_mib: 512,
+            gpu: None,
+            pool: None,
+            machine: None,
+            runtime: None,
+            preemptible: false,
+            priority: 0,
+            affinity: None,
+            labels: Labels::new(),
+        };
+        let mut body = Body { command: vec!["true".to_owned()], ..Body::default() };
+        change(&mut ask, &mut body);
+        Submission::new(ContainerId::new("a").unwrap(), ask, body, IfSilent::Stop)
+    }
+
+    #[test]
+    fn a_digest_is_the_same_in_every_version() {
+        assert_eq!(submission(|_, _| {}).digest(), Digest(218_063_088_085_486_711_324_398_951_731_639_506_587));
+    }
+
+    #[test]
+    fn every_part_of_a_content_is_in_its_digest() {
+        let changes: [fn(&mut Ask, &mut Body); 9] = [
+            |_, _| {},
+            |ask, _| ask.cpu_milli += 1,
+            |ask, _| ask.priority = 1,
+            |ask, _| ask.affinity = Some("a".into()),
+            |_, body| body.command.push("x".to_owned()),
+            |_, body| body.command[0] = "true\", \"x".to_owned(),
+            |_, body| drop(body.env.insert("A".to_owned(), "b".to_owned())),
+            |_, body| body.cwd = Some("/".to_owned()),
+            |_, body| body.kill_after = Some(Duration::from_secs(1)),
+        ];
+        let digests: std::collections::BTreeSet<u128> =
+            changes.into_iter().map(|change| submission(change).digest().0).collect();
+        assert_eq!(digests.len(), 9);
     }
 }

@@ -18,8 +18,8 @@ const ROOMS: &[Room] = &[
     // The cycle and the store behind it know each other through the ports alone.
     Room { name: "scheduler", crates: &["domain", "ports"], modules: &[] },
     Room { name: "embedded", crates: &["domain", "ports"], modules: &[] },
-    // Decorators of ports, metrics and logs.
-    Room { name: "observe", crates: &["domain", "ports"], modules: &[] },
+    // Decorators of ports, metrics and logs; it is told what the scheduler did.
+    Room { name: "observe", crates: &["domain", "ports"], modules: &["scheduler"] },
     Room { name: "providers", crates: &["domain", "ports"], modules: &["api"] },
     // What crosses the wire, and so neither side's inside.
     Room { name: "api", crates: &["domain"], modules: &[] },

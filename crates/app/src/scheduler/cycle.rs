@@ -78,6 +78,8 @@ pub(super) struct Cycle<'a> {
     seen: Revision,
     /// Room may have become free that no look has read.
     room_unread: bool,
+    /// When the batch that is about to be read began to gather.
+    gathering: Option<Instant>,
     /// Calls that the store did not answer, and batches that it refused in part, since the last that went well.
     failures: u32,
 }
@@ -88,6 +90,8 @@ struct Batch {
     candidates: Vec<InLine>,
     /// Whether the fleet was read for it.
     looked: bool,
+    /// Whether more wait than one batch holds.
+    more: bool,
     began: Instant,
 }
 
@@ -100,7 +104,7 @@ impl<'a> Cycle<'a> {
         observer: &'a dyn Observer,
     ) -> Self {
         let (refill, seen) = (Refill::new(), Revision(0));
-        Self { ports, settings, mandate, view, observer, refill, seen, room_unread: true, failures: 0 }
+        Self { ports, settings, mandate, view, observer, refill, seen, room_unread: true, gathering: None, failures: 0 }
     }
 
     /// One batch, and then whatever there is to wait for.
@@ -121,25 +125,25 @@ impl<'a> Cycle<'a> {
         if batch.candidates.is_empty() && batch.line.corrupt.is_empty() {
             return Ok(self.refill.is_wanted());
         }
-        let full = batch.line.ready.len() >= self.settings.batch.size_max();
         let (batch, verdicts, mut report) = self.plan(batch).await?;
         let refused = self.commit(&batch, verdicts, &mut report).await?;
         self.failures = if refused { self.failures + 1 } else { 0 };
         if refused {
             sleep(RETRY.delay(self.failures, 0)).await;
         }
-        Ok(full || refused || self.room_unread || self.refill.is_wanted())
+        Ok(batch.more || refused || self.room_unread || self.refill.is_wanted())
     }
 
     /// The first requests in line, and what changed in the fleet: two reads, one round trip.
     async fn next_and_look(&mut self) -> PortResult<Batch> {
-        let began = Instant::now();
+        let began = self.gathering.take().unwrap_or_else(Instant::now);
         let lots = self.refill.take();
         let cached = self.view().is_fresh(self.settings.batch.fleet_cache());
         let size_max = self.settings.batch.size_max();
-        let next = self.ports.backlog.next(&self.settings.cell, None, size_max, lots);
+        // One more than a batch holds, to know whether there is more.
+        let next = self.ports.backlog.next(&self.settings.cell, None, size_max + 1, lots);
         let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
-        let (line, ()) = tokio::try_join!(next, look)?;
+        let (mut line, ()) = tokio::try_join!(next, look)?;
         self.view_mut().note_trouble(None);
         self.seen = line.mark.revision;
         let mut looked = !cached;
@@ -150,9 +154,11 @@ impl<'a> Cycle<'a> {
         if looked {
             self.fleet_was_read();
         }
+        let more = line.ready.len() > size_max;
+        line.ready.truncate(size_max);
         let from_lots = line.lots.iter().flat_map(|(_, members)| members);
         let candidates = line.ready.iter().chain(from_lots).cloned().collect();
-        Ok(Batch { line, candidates, looked, began })
+        Ok(Batch { line, candidates, looked, more, began })
     }
 
     /// After a look: whatever became free may serve those who wait.
@@ -299,7 +305,10 @@ impl<'a> Cycle<'a> {
             let waiting = usize::try_from(depth.ready).unwrap_or(usize::MAX);
             let window = BatchWindow { elapsed: began.elapsed(), waiting, commit_in_flight: false };
             match window.decide(&self.settings.batch) {
-                BatchDecision::Close => return Ok(()),
+                BatchDecision::Close => {
+                    self.gathering = Some(began);
+                    return Ok(());
+                }
                 BatchDecision::WaitAtMost(_) if waiting == 0 => return Ok(()),
                 BatchDecision::WaitAtMost(left) => sleep(left.min(GATHER_LOOK)).await,
             }

@@ -18,7 +18,7 @@ use super::report::Observer;
 use super::view::View;
 
 /// Beats and the fleet are read this often.
-const TICK: Duration = Duration::from_millis(1_250);
+const TICK: Duration = Duration::from_millis(1_400);
 /// Every so many ticks, what ended long ago is forgotten.
 const FORGET_EVERY: u32 = 8;
 /// Every so many ticks, the mandate is renewed.
