@@ -43,7 +43,7 @@ fn a_bad_plan_names_field_and_value() {
         {"policy": {"strategy": "best"}}
             policy.strategy: "best" is not known; did you mean best-fit?
         {"policy": {"memory_overhead_percent": -1}}
-            policy.memory_overhead_percent: integer -1 does not belong here; write a whole number
+            policy.memory_overhead_percent: integer -1 does not belong here; write a whole number from 0 to 4294967295
         {"policy": {"cpu_on_gpu_workers": "yes"}}
             policy.cpu_on_gpu_workers: "yes" is not known; it may be never, allowed
         {"policy": {"failover": {"T4": ["p", "q/r"]}}}
