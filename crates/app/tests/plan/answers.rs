@@ -17,7 +17,7 @@ fn priority_comes_first_and_then_the_position() {
                 {"id": "high", "priority": 100}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -57,7 +57,7 @@ fn gpus_are_devices_and_shares_gather_on_the_fullest() {
                 {"id": "no-gpu", "cpu": 0.5}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -97,7 +97,7 @@ fn failover_stands_in_for_a_kind_that_cannot_be_had() {
                 {"id": "named-pools-stay", "gpu": {"types": ["a10g"]}, "pool": "a"}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -137,7 +137,7 @@ fn quotas_limit_what_a_workspace_uses() {
                 {"id": "below-the-default", "cpu": "8000"}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -166,7 +166,7 @@ fn without_quotas_nothing_is_limited() {
             "workers": [{"id": "w", "cpu": 20000, "memory": "64Ti"}],
             "requests": [{"id": "a", "cpu": 10001, "memory": "50Ti"}]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -201,7 +201,7 @@ fn pools_grow_by_the_fewest_workers_and_count_those_that_boot() {
                 {"id": "g3", "gpu": {"types": ["A100"], "milli": 200}}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [],
@@ -248,7 +248,7 @@ fn every_rule_is_a_reason() {
                 {"id": "overhead", "pool": "default", "memory": "15Gi", "labels": {"zone": "a"}}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [],
@@ -269,7 +269,7 @@ fn every_rule_is_a_reason() {
 fn an_empty_fleet_says_so_and_an_empty_document_is_fine() {
     check(
         r#"{"pools": [{"name": "p", "worker": {"cpu": 4, "memory": "8Gi"}, "max_workers": 1}], "requests": [{"id": "a"}]}"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [],
@@ -284,7 +284,7 @@ fn an_empty_fleet_says_so_and_an_empty_document_is_fine() {
     );
     check(
         "{}",
-        expect![[r#"
+        &expect![[r#"
         {
           "version": 1,
           "placements": [],
@@ -311,7 +311,7 @@ fn strategies_and_affinity_choose_among_equals() {
     };
     check(
         &document("{}"),
-        expect![[r#"
+        &expect![[r#"
         {
           "version": 1,
           "placements": [
@@ -327,7 +327,7 @@ fn strategies_and_affinity_choose_among_equals() {
     );
     check(
         &document(r#"{"strategy": "spread"}"#),
-        expect![[r#"
+        &expect![[r#"
         {
           "version": 1,
           "placements": [
@@ -353,7 +353,7 @@ fn amounts_round_against_the_asker() {
                 {"id": "a-milli-too-much", "cpu_milli": "1000", "memory_mib": 1}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
@@ -378,7 +378,7 @@ fn what_only_a_worker_reads_is_welcome() {
                 {"id": "b", "timeout": "10m"}
             ]
         }"#,
-        expect![[r#"
+        &expect![[r#"
             {
               "version": 1,
               "placements": [
