@@ -1,3 +1,77 @@
-//! The commands, one file each.
+//! The commands, one file each. They speak HTTP, in the documents of [`crate::api`]; data goes to standard output, talk
+//! to standard error, and every failure ends with a command that helps.
 
+mod config;
+mod connect;
+mod explain;
+mod follow;
+mod logs;
 pub mod plan;
+mod request;
+mod run;
+mod status;
+mod stop;
+mod submit;
+mod table;
+mod talk;
+mod usage;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use connect::ConnectArgs;
+use talk::{Ended, Failure, Voice};
+pub use usage::{check_text, refuse};
+
+/// What a command line can ask of a server, or without one.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command in the fleet, print what it wrote, exit with its code
+    Run(Box<run::RunArgs>),
+    /// Hand in a command, or a file of requests, and say what becomes of it
+    Submit(Box<submit::SubmitArgs>),
+    /// Show containers, or one of them
+    Status(status::StatusArgs),
+    /// Print the last that a container wrote
+    Logs(logs::LogsArgs),
+    /// Stop containers
+    Stop(stop::StopArgs),
+    /// Say why a container is where it is
+    Explain(explain::ExplainArgs),
+    /// List workers, or say whether they take work
+    Worker(worker::WorkerArgs),
+    /// Plan a document: who goes where, who waits and why, what the fleet would have to grow by
+    Plan(plan::PlanArgs),
+    /// Show or check the configuration that a server started here would use
+    Config(Box<config::ConfigCommandArgs>),
+}
+
+/// Does what the command line asks.
+pub fn run(command: &Command) -> ExitCode {
+    let alone = ConnectArgs::default();
+    let (name, connect, ended) = match command {
+        Command::Run(args) => ("run", args.connect(), in_runtime(run::run(args))),
+        Command::Submit(args) => ("submit", args.connect(), in_runtime(submit::run(args))),
+        Command::Status(args) => ("status", args.connect(), in_runtime(status::run(args))),
+        Command::Logs(args) => ("logs", args.connect(), in_runtime(logs::run(args))),
+        Command::Stop(args) => ("stop", args.connect(), in_runtime(stop::run(args))),
+        Command::Explain(args) => ("explain", args.connect(), in_runtime(explain::run(args))),
+        Command::Worker(args) => ("worker", args.connect(), in_runtime(worker::run(args))),
+        Command::Plan(args) => return plan::run(args),
+        Command::Config(args) => ("config", &alone, config::run(args)),
+    };
+    ExitCode::from(ended.unwrap_or_else(|failure| {
+        // What `run` says must not be taken for words of the command that it ran.
+        let prefix = if name == "run" { "stowplan: " } else { "" };
+        Voice::of(connect).fail(&failure.or_next(usage::example_of(name)), prefix)
+    }))
+}
+
+/// A command is one conversation: one thread is enough.
+fn in_runtime(command: impl Future<Output = Ended>) -> Ended {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(1, format!("failed to start: {error}")))?;
+    runtime.block_on(command)
+}

@@ -1,35 +1,41 @@
 //! The `stowplan` binary.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use app::agent::shim::ShimArgs;
 use app::agent::{self, AgentArgs};
-use app::cli::plan::{self, PlanArgs};
+use app::cli;
 use app::serve::{self, ServeArgs};
 use clap::Parser;
 
-/// A batch scheduler for containers.
+/// A batch scheduler for containers
 #[derive(Debug, Parser)]
 #[command(name = "stowplan")]
 enum Stowplan {
-    /// Offer this machine, or a part of it, to a server.
-    Agent(Box<AgentArgs>),
-    /// Plan a document: who goes where, who waits and why, what the fleet would have to grow by
-    Plan(PlanArgs),
     /// Run a server
-    Serve(ServeArgs),
-    /// Stand over one container; started by an agent.
+    Serve(Box<ServeArgs>),
+    /// Offer this machine, or a part of it, to a server
+    Agent(Box<AgentArgs>),
+    /// Stand over one container; started by an agent
     #[command(hide = true)]
     Shim(ShimArgs),
+    #[command(flatten)]
+    Command(cli::Command),
 }
 
 fn main() -> ExitCode {
-    match Stowplan::parse() {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Err(code) = cli::check_text(&args) {
+        return code;
+    }
+    match Stowplan::try_parse_from(&args) {
         // A shim is one small process over one container: no runtime of ours.
-        Stowplan::Shim(args) => agent::shim::run(&args),
-        Stowplan::Agent(args) => in_runtime(agent::run(*args)),
-        Stowplan::Plan(args) => plan::run(&args),
-        Stowplan::Serve(args) => in_runtime(async { serve::run(args).await.map(|()| ExitCode::SUCCESS) }),
+        Ok(Stowplan::Shim(args)) => agent::shim::run(&args),
+        Ok(Stowplan::Agent(args)) => in_runtime(agent::run(*args)),
+        Ok(Stowplan::Serve(args)) => in_runtime(async { serve::run(*args).await.map(|()| ExitCode::SUCCESS) }),
+        Ok(Stowplan::Command(command)) => cli::run(&command),
+        Err(error) => cli::refuse(&error, &args),
     }
 }
 

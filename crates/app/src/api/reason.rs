@@ -68,7 +68,7 @@ impl ReasonDocument {
 
     /// A plan found no place for it, and this server does not know why.
     pub fn unknown() -> Self {
-        let text = "found no place when it was last looked at; this server does not plan and cannot say why";
+        let text = "found no place when it was last looked at; this server cannot say why";
         Self { word: "unknown".to_owned(), text: text.to_owned(), ..Self::default() }
     }
 }

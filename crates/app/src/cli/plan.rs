@@ -4,7 +4,7 @@ mod json;
 mod text;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use domain::placement::{Candidate, Verdict, plan};
 use domain::provisioning::new_workers;
 
+use super::talk::{USAGE, say};
 use crate::api::json::{BadDocument, read};
 use crate::api::plan::{PlanAnswer, PlanDocument, PlanInput};
 
@@ -21,9 +22,6 @@ const INPUT_BYTES_MAX: u64 = 256 << 20;
 
 /// What some editors put in front of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// The document cannot be planned, or the command line cannot be read.
-const BAD_INPUT: u8 = 2;
 
 const AFTER_HELP: &str = r#"The document is a fleet and the requests that wait, in one JSON object:
 
@@ -59,11 +57,11 @@ pub fn run(args: &PlanArgs) -> ExitCode {
     let answer = match read_document(&args.input).and_then(|document| answer(&args.input, &document)) {
         Ok(answer) => answer,
         Err(error) => {
-            talk(&format!("error: {error:#}"));
+            say(&format!("error: {error:#}"));
             if !names_its_field(&error) {
-                talk("next: stowplan plan --help");
+                say("next: stowplan plan --help");
             }
-            return ExitCode::from(BAD_INPUT);
+            return ExitCode::from(USAGE);
         }
     };
     match write(&answer, args.format.unwrap_or_else(default_format)) {
@@ -71,7 +69,7 @@ pub fn run(args: &PlanArgs) -> ExitCode {
         // Whoever read it has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            talk(&format!("error: failed to write the answer: {error}"));
+            say(&format!("error: failed to write the answer: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -116,7 +114,7 @@ fn read_bytes(path: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
     if is_standard_input(path) {
         let stdin = io::stdin().lock();
         if stdin.is_terminal() {
-            talk("reading a document from the terminal; end it with Ctrl-D");
+            say("reading a document from the terminal; end it with Ctrl-D");
         }
         stdin.take(bytes_max + 1).read_to_end(&mut bytes)?;
     } else {
@@ -156,20 +154,6 @@ fn names_its_field(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(BadDocument::Field(_)))
 }
 
-/// Says a line on standard error, which may be closed.
-fn talk(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", printable(line));
-}
-
-/// The same without what would move a terminal's cursor: names in documents are anybody's.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { printable.extend(c.escape_default()) } else { printable.push(c) }
-    }
-    printable
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,10 +165,5 @@ mod tests {
         assert_eq!(read_bytes(file.path(), 5).unwrap(), b"12345");
         let error = read_bytes(file.path(), 4).unwrap_err();
         assert_eq!(error.to_string(), "it has more than 4 bytes; plan fewer requests at a time");
-    }
-
-    #[test]
-    fn what_moves_a_cursor_is_spelled_out() {
-        assert_eq!(printable("a\u{1b}[2J\nb\u{e9}"), "a\\u{1b}[2J\\nb\u{e9}");
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, Refusal};
 use super::calls::check_items;
 use super::clock::now;
-use super::explain::{reason_in_list, reason_of};
+use super::explain::Reasons;
 use super::read::{Body, Id, Params};
 use super::room::{Room, WAIT_MAX};
 use crate::api::calls::convert::each;
@@ -125,9 +125,8 @@ pub(super) async fn list(State(room): State<Arc<Room>>, Params(params): Params<L
         phase.is_none_or(|phase| row.state.phase() == phase)
             && workspace.as_ref().is_none_or(|workspace| row.ask.workspace == *workspace)
     });
-    let fleet = room.view.fleet();
-    let policy = room.view.policy();
-    let show = |row| ContainerDocument::of(row, None, reason_in_list(row, fleet.as_deref(), &policy));
+    let mut reasons = Reasons::new(&*room.view);
+    let show = |row| ContainerDocument::of(row, None, reasons.in_list(row));
     let containers = page.rows.iter().map(show).collect();
     Ok(Json(ContainerList { containers, next: page.after.map(|id| id.to_string()) }))
 }
@@ -172,7 +171,7 @@ pub(super) async fn get(
     };
     let wait = Duration::from_millis(params.wait.unwrap_or(0)).min(WAIT_MAX);
     let found = find_when(&room, &id, until, wait).await?;
-    let reason = reason_of(&found.row, &*room.view);
+    let reason = Reasons::new(&*room.view).alone(&found.row);
     Ok(Json(ContainerDocument::of(&found.row, found.body.as_deref(), reason)))
 }
 

@@ -1,5 +1,6 @@
 //! Why a container is where it is, by the fleet as this process's planner saw it last.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,6 +21,9 @@ use crate::api::explain::{ExplainDocument, FleetDocument, reason_now};
 use crate::api::period::spoken;
 use crate::api::problem::Kind;
 use crate::api::reason::ReasonDocument;
+
+/// For how many lots one list looks at the fleet.
+const LOTS_EXPLAINED_MAX: usize = 32;
 
 /// `GET /v1/containers/{id}/explain`
 pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<ExplainDocument> {
@@ -70,28 +74,49 @@ fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
     }
 }
 
-/// Why a container waits, as one page of it says: what a plan of it alone finds now, else what the last plan found.
-pub(super) fn reason_of(row: &ContainerRow, view: &dyn Explain) -> Option<ReasonDocument> {
-    let ContainerState::Pending(Waiting::Parked(lot)) = &row.state else {
-        return reason_in_list(row, None, &Policy::default());
-    };
-    let Some(fleet) = view.fleet() else { return Some(ReasonDocument::unknown()) };
-    let policy = view.policy();
-    let now = reason_now(&explain_row(row, &fleet, &policy), &row.ask);
-    let last = || fleet.lots.get(lot).map(|lot| ReasonDocument::of(&lot.why, &row.ask));
-    Some(now.or_else(last).unwrap_or_else(ReasonDocument::fits))
+/// Why containers wait, for one answer: the fleet is read once, and those of one lot share what was found.
+pub(super) struct Reasons {
+    fleet: Option<Arc<Fleet>>,
+    policy: Arc<Policy>,
+    found: BTreeMap<LotKey, ReasonDocument>,
 }
 
-/// Why a container waits, as a list says it: what is known of its lot. No fleet is counted for each line.
-pub(super) fn reason_in_list(row: &ContainerRow, fleet: Option<&Fleet>, policy: &Policy) -> Option<ReasonDocument> {
-    let lot = match &row.state {
-        ContainerState::Pending(Waiting::Ready) => return Some(ReasonDocument::ready()),
-        ContainerState::Pending(Waiting::Parked(lot)) => lot,
-        _ => return None,
-    };
-    let Some(fleet) = fleet else { return Some(ReasonDocument::unknown()) };
-    let why = quota_now(row, lot, fleet, policy).or_else(|| fleet.lots.get(lot).map(|lot| lot.why.clone()));
-    Some(why.map_or_else(ReasonDocument::unknown, |why| ReasonDocument::of(&why, &row.ask)))
+impl Reasons {
+    pub(super) fn new(view: &dyn Explain) -> Self {
+        Self { fleet: view.fleet(), policy: view.policy(), found: BTreeMap::new() }
+    }
+
+    /// As a list says it: what the last plan found for its lot. A lot that is new to us is looked at, up to a bound.
+    pub(super) fn in_list(&mut self, row: &ContainerRow) -> Option<ReasonDocument> {
+        let lot = match &row.state {
+            ContainerState::Pending(Waiting::Ready) => return Some(ReasonDocument::ready()),
+            ContainerState::Pending(Waiting::Parked(lot)) => lot,
+            _ => return None,
+        };
+        let Some(fleet) = self.fleet.clone() else { return Some(ReasonDocument::unknown()) };
+        let known =
+            quota_now(row, lot, &fleet, &self.policy).or_else(|| fleet.lots.get(lot).map(|lot| lot.why.clone()));
+        if let Some(why) = known {
+            return Some(ReasonDocument::of(&why, &row.ask));
+        }
+        if let Some(found) = self.found.get(lot) {
+            return Some(found.clone());
+        }
+        if self.found.len() >= LOTS_EXPLAINED_MAX {
+            return Some(ReasonDocument::unknown());
+        }
+        let reason = reason_now(&explain_row(row, &fleet, &self.policy), &row.ask).unwrap_or_else(ReasonDocument::fits);
+        self.found.insert(lot.clone(), reason.clone());
+        Some(reason)
+    }
+
+    /// As its own answer says it: what a plan of it alone finds now, else what the last plan found.
+    pub(super) fn alone(&mut self, row: &ContainerRow) -> Option<ReasonDocument> {
+        let parked = row.state.lot();
+        let fleet = parked.and(self.fleet.as_deref());
+        let now = fleet.and_then(|fleet| reason_now(&explain_row(row, fleet, &self.policy), &row.ask));
+        now.or_else(|| self.in_list(row))
+    }
 }
 
 /// A quota's lot holds requests of all sizes, so its reason speaks of another one.

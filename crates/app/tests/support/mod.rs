@@ -233,3 +233,42 @@ impl Played {
         placement["container"].as_str().expect("a name").to_owned()
     }
 }
+
+/// A worker that really runs what it is handed, one after the other, and stops nothing. It works until it is aborted.
+pub(crate) fn run_all(bench: &Arc<Bench>, mut worker: Played) -> tokio::task::JoinHandle<()> {
+    let bench = Arc::clone(bench);
+    tokio::spawn(async move {
+        let mut after = Value::Null;
+        loop {
+            let taken = worker.take(&bench, after.clone(), 1_000).await;
+            after = taken["upto"].clone();
+            for order in taken["orders"].as_array().expect("a list") {
+                let placement = &order["placement"];
+                let (event, output) = match order["order"].as_str() {
+                    Some("start") => {
+                        worker.report(&bench, placement, json!({ "kind": "running" }), Value::Null).await;
+                        execute(order).await
+                    }
+                    _ => (json!({ "kind": "stop_order" }), Value::Null),
+                };
+                worker.report(&bench, placement, event, output).await;
+            }
+        }
+    })
+}
+
+async fn execute(order: &Value) -> (Value, Value) {
+    use std::os::unix::process::ExitStatusExt as _;
+    let words: Vec<&str> = order["command"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    let ran = tokio::process::Command::new(words[0]).args(&words[1..]).output().await;
+    let Ok(ran) = ran else {
+        let detail = format!("{}: no such command", words[0]);
+        return (json!({ "kind": "unstartable", "code": 127, "detail": detail }), Value::Null);
+    };
+    let event = match (ran.status.code(), ran.status.signal()) {
+        (Some(code), _) => json!({ "kind": "exited", "code": code }),
+        (None, signal) => json!({ "kind": "signaled", "signal": signal }),
+    };
+    let tail = |bytes: &[u8]| json!({ "text": String::from_utf8_lossy(bytes), "dropped_bytes": 0 });
+    (event, json!({ "stdout": tail(&ran.stdout), "stderr": tail(&ran.stderr) }))
+}

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 
-use super::printable;
+use super::super::talk::printable;
 use crate::api::plan::{NewWorkersDocument, PlacementDocument, PlanAnswer, UnplacedDocument};
 
 /// How many of the requests that new workers are for are named.

@@ -1,0 +1,223 @@
+//! The way to the server: where it is, and calls to it.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::{Method, RequestBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::talk::{Failure, REFUSED, UNREACHABLE};
+use crate::api::problem::{Kind, Problem};
+use crate::api::token::Token;
+
+/// Where a server is if nothing says otherwise.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
+/// The variable that says where the server is.
+const SERVER_VARIABLE: &str = "STOWPLAN_SERVER";
+/// The file that says where the server is, in this folder or one above.
+const ADDRESS_FILE: &str = ".stowplan/address";
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take, beside what the server was asked to wait.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Which server.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConnectArgs {
+    /// The server's address [default: `STOWPLAN_SERVER`, .stowplan/address here or above, <http://127.0.0.1:7070>]
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A file that holds the server's token [default: `STOWPLAN_TOKEN` is the token]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// A server, as a command calls it.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: Option<Token>,
+}
+
+/// Why a call was not answered as it should be.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// Nobody answered: whether the call was made is unknown.
+    Unreachable(String),
+    /// The server cannot serve now.
+    Unavailable(Problem),
+    /// The server refuses.
+    Refused(Problem),
+    /// What answered is no Stowplan server.
+    Strange(String),
+}
+
+impl Client {
+    /// The server that the options, the environment or a file name.
+    pub(crate) fn new(args: &ConnectArgs) -> Result<Self, Failure> {
+        let token = Token::find(args.token_file.as_deref()).map_err(|bad| Failure::usage(chain(&bad)))?;
+        let url = find_server(args)?;
+        let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).connect_timeout(CONNECT_WITHIN).build();
+        let http = http.map_err(|error| Failure::new(1, format!("failed to start: {}", chain(&error))))?;
+        Ok(Self { http, url, token })
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Reads a document.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        wait: Duration,
+    ) -> Result<T, CallError> {
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let question = if query.is_empty() { "" } else { "?" };
+        let path = format!("{path}{question}{}", query.join("&"));
+        call(self.request(Method::GET, &path).timeout(ANSWER_WITHIN + wait)).await
+    }
+
+    /// Hands in a document.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+        call(self.request(Method::POST, path).timeout(ANSWER_WITHIN).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.header(reqwest::header::AUTHORIZATION, token.header()),
+            None => request,
+        }
+    }
+
+    /// What a command that cannot go on says.
+    pub(crate) fn failure(&self, error: CallError) -> Failure {
+        match error {
+            CallError::Unreachable(why) => {
+                let error = format!("cannot reach the server at {}: {why}", self.url);
+                Failure::new(UNREACHABLE, error).next("stowplan serve")
+            }
+            CallError::Unavailable(problem) => {
+                let error = format!("the server at {} cannot serve now: {}", self.url, problem.detail);
+                Failure { next: problem.next, ..Failure::new(UNREACHABLE, error) }
+            }
+            CallError::Refused(problem) => Failure { next: problem.next, ..Failure::new(REFUSED, problem.detail) },
+            CallError::Strange(why) => {
+                let error = format!("what answers at {} is no Stowplan server of this version: {why}", self.url);
+                Failure::new(UNREACHABLE, error).next("stowplan serve")
+            }
+        }
+    }
+}
+
+async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallError> {
+    let unreachable = |error: reqwest::Error| CallError::Unreachable(innermost(&error));
+    let response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let bytes = response.bytes().await.map_err(unreachable)?;
+    if status.is_success() {
+        return serde_json::from_slice(&bytes).map_err(|error| CallError::Strange(error.to_string()));
+    }
+    let problem: Problem =
+        serde_json::from_slice(&bytes).map_err(|_| CallError::Strange(format!("it answers {status}")))?;
+    let is_unavailable = [Kind::Unavailable, Kind::Timeout, Kind::Internal].iter().any(|kind| problem.is(*kind));
+    Err(if is_unavailable { CallError::Unavailable(problem) } else { CallError::Refused(problem) })
+}
+
+fn find_server(args: &ConnectArgs) -> Result<String, Failure> {
+    if let Some(server) = &args.server {
+        return read_address(server, "--server");
+    }
+    match std::env::var_os(SERVER_VARIABLE) {
+        Some(server) if !server.is_empty() => return read_address(&server.to_string_lossy(), SERVER_VARIABLE),
+        _ => {}
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    match find_above(&here) {
+        Some((file, address)) => read_address(address.trim(), &file.display().to_string()),
+        None => Ok(DEFAULT_SERVER.to_owned()),
+    }
+}
+
+/// The nearest file that says where the server is.
+fn find_above(folder: &Path) -> Option<(PathBuf, String)> {
+    folder.ancestors().map(|folder| folder.join(ADDRESS_FILE)).find_map(|file| {
+        let address = std::fs::read_to_string(&file).ok()?;
+        Some((file, address))
+    })
+}
+
+/// An address with or without its scheme.
+fn read_address(text: &str, origin: &str) -> Result<String, Failure> {
+    let bad = |problem: &str| {
+        Err(Failure::usage(format!("{origin}: {text:?} {problem}; write it as {DEFAULT_SERVER}"))
+            .next("stowplan status --help"))
+    };
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    match reqwest::Url::parse(&format!("{scheme}://{rest}")) {
+        Ok(_) if scheme != "http" => bad("is no http:// address"),
+        Ok(url) if url.has_host() && url.path() == "/" && url.query().is_none() => {
+            Ok(url.as_str().trim_end_matches('/').to_owned())
+        }
+        _ => bad("is no address"),
+    }
+}
+
+/// A value as it stands in a query.
+fn escaped(value: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
+    value.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// An error and what caused it.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// The last cause alone: the others only say that a request was sent.
+fn innermost(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_with_or_without_their_scheme() {
+        let read = |text: &str| read_address(text, "--server").map_err(|failure| failure.error);
+        for text in ["127.0.0.1:7070", "http://127.0.0.1:7070", "http://127.0.0.1:7070/"] {
+            assert_eq!(read(text).unwrap(), "http://127.0.0.1:7070");
+        }
+        assert_eq!(read("box:1").unwrap(), "http://box:1");
+        assert!(read("https://box").unwrap_err().contains("is no http:// address"));
+        assert!(read("").unwrap_err().contains("is no address"));
+        assert!(read("http://box/there").unwrap_err().contains("is no address"));
+    }
+
+    #[test]
+    fn the_nearest_address_file_wins() {
+        let top = tempfile::tempdir().unwrap();
+        let below = top.path().join("a/b");
+        std::fs::create_dir_all(below.join(".stowplan")).unwrap();
+        std::fs::create_dir_all(top.path().join(".stowplan")).unwrap();
+        std::fs::write(top.path().join(ADDRESS_FILE), "http://127.0.0.1:1\n").unwrap();
+        assert_eq!(find_above(&below).unwrap().1, "http://127.0.0.1:1\n");
+        std::fs::write(below.join(ADDRESS_FILE), "127.0.0.1:2").unwrap();
+        assert_eq!(find_above(&below).unwrap().1, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn a_query_holds_any_value() {
+        assert_eq!(escaped("a b&c=é"), "a%20b%26c%3D%C3%A9");
+    }
+}
