@@ -196,6 +196,14 @@ impl Fleet {
         (status, serde_json::from_str(&body).unwrap_or(Value::Null))
     }
 
+    /// Processes of this fleet that run this command line in a folder of their own.
+    pub(crate) fn running(&self, command: &str) -> Vec<u32> {
+        let is_ours = |pid: &u32| {
+            fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(self.dir.path()))
+        };
+        pids().filter(|pid| command_line(*pid) == command).filter(is_ours).collect()
+    }
+
     /// One container.
     pub(crate) fn container(&self, id: &str) -> Value {
         self.json(&format!("/v1/containers/{id}"))
@@ -279,11 +287,6 @@ pub(crate) fn pids() -> impl Iterator<Item = u32> {
 pub(crate) fn command_line(pid: u32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
-}
-
-/// Processes that run this command line, those that are dead and not yet waited for not counted.
-pub(crate) fn running(command: &str) -> Vec<u32> {
-    pids().filter(|pid| command_line(*pid) == command).collect()
 }
 
 fn parent(pid: u32) -> Option<u32> {
