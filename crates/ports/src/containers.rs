@@ -13,9 +13,17 @@ use crate::PortResult;
 #[async_trait]
 pub trait ContainerRepository: Send + Sync {
     /// Reads containers: one answer per id, in order.
+    ///
+    /// # Contract
+    /// - `get_answers_in_order`: One answer an id, in their order; none for an id that is not there.
     async fn get(&self, cell: &CellName, ids: Vec<ContainerId>) -> PortResult<Vec<Option<Found>>>;
 
     /// Lists containers by id, a page at a time.
+    ///
+    /// # Contract
+    /// - `list_pages_skip_and_repeat_nothing`: Pages of any size hold each container once, by id, also if others come
+    ///   and go meanwhile.
+    /// - `list_filters_by_state_workspace_and_worker`: A filter holds those that are so now.
     async fn list(
         &self,
         cell: &CellName,
@@ -25,11 +33,31 @@ pub trait ContainerRepository: Send + Sync {
     ) -> PortResult<ContainerPage>;
 
     /// Stops containers: one outcome per id, in order.
+    ///
+    /// # Contract
+    /// - `stop_of_what_was_not_handed_over_ends_it`: What waits, or was not yet handed over, is stopped at once, and
+    ///   its room is free.
+    /// - `stop_of_what_was_handed_over_waits_for_its_worker`: What was handed over owns its room until its worker says
+    ///   that it is over.
+    /// - `stop_goes_over_drain`: Who asked for a stop does not see it run again: stop goes over drain, and never back.
+    /// - `stop_repeated_changes_nothing`: A repeat of a stop changes nothing.
+    /// - `stop_against_take_has_one_winner`: Of a stop and a take at the same time either the stop is first, and
+    ///   nothing is handed over, or the take is.
     async fn stop(&self, cell: &CellName, now: Timestamp, ids: Vec<ContainerId>) -> PortResult<Vec<StopOutcome>>;
 
     /// Forgets ended containers beyond what is kept, at most `limit` in one call.
+    ///
+    /// # Contract
+    /// - `forget_keeps_as_long_and_as_many_as_it_is_told`: Ended containers stay for as long as is said, up to a
+    ///   number; the oldest ends go first, in bounded steps.
+    /// - `a_forgotten_id_is_free`: A forgotten id is nobody's: its body and output are gone, and it may be handed in
+    ///   anew.
     async fn forget(&self, cell: &CellName, now: Timestamp, keep: Keep, limit: usize) -> PortResult<Forgotten>;
 
     /// Reads all that waits or owns room, with the workers that it is on, a page at a time.
+    ///
+    /// # Contract
+    /// - `export_pages_add_up_while_all_changes`: However small its pages, and whatever changes meanwhile, an export
+    ///   ends with what waits or owns room.
     async fn export(&self, cell: &CellName, since: Option<Revision>, limit: usize) -> PortResult<ExportPage>;
 }

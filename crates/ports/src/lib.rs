@@ -11,6 +11,8 @@ mod placements;
 mod provider;
 mod workers;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod rows;
 pub mod wire;
 
