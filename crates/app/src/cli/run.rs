@@ -123,7 +123,7 @@ async fn show(client: &Client, container: &ContainerDocument) -> Result<(), Fail
 /// Says that a stream began earlier than what is kept of it.
 pub(crate) fn say_dropped(name: &str, tail: &TailDocument) {
     if tail.dropped_bytes > 0 {
-        say(&format!("stowplan: {} bytes of {name} before this were not kept", tail.dropped_bytes));
+        say(&format!("stowplan: {} bytes of {name} before this were dropped", tail.dropped_bytes));
     }
 }
 
