@@ -155,7 +155,8 @@ impl<'de> Deserialize<'de> for GpuTypes {
 impl RequestDocument {
     /// The request as a store takes it.
     pub fn to_submission(&self) -> Result<Submission, BadField> {
-        let (id, ask, body) = (self.to_id()?, self.to_ask()?, self.to_body()?);
+        // What is asked comes first: a name is the easiest to mend.
+        let (ask, body, id) = (self.to_ask()?, self.to_body()?, self.to_id()?);
         Ok(Submission::new(id, ask, body, self.if_silent.unwrap_or_default().into()))
     }
 
