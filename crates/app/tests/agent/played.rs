@@ -269,7 +269,8 @@ async fn register(State(stage): Stages, Json(call): Json<RegisterCall>) -> Respo
         let problem = json!({ "title": "refused", "detail": "another key owns c1", "next": "stowplan worker list" });
         return (StatusCode::CONFLICT, Json(problem)).into_response();
     }
-    Json(RegisterAnswer { history: HISTORY, kill, keepalive_ms: script.keepalive_ms }).into_response()
+    Json(RegisterAnswer { history: HISTORY, kill, keepalive_ms: script.keepalive_ms, raise_above: None })
+        .into_response()
 }
 
 async fn heartbeat(State(stage): Stages, Json(_): Json<HeartbeatCall>) -> Json<HeartbeatAnswer> {
