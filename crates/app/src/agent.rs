@@ -230,7 +230,7 @@ fn token(args: &AgentArgs) -> anyhow::Result<Option<String>> {
 
 fn start_logging(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,app=info".into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     // Refused if the program has set one up already; then that one is used.
     let _ = match format {
         LogFormat::Text => lines.try_init(),
