@@ -31,6 +31,7 @@ use self::client::Client;
 use self::core::{Event, Farewell, Identity};
 use self::data::Folder;
 use self::driver::{Driver, Outcome};
+use self::executor::Executor;
 use self::executor::process::{ProcessExecutor, Setting, gpu_devices};
 use crate::api::quantity::Quantity;
 use crate::api::worker::{OneOrMany, WorkerDocument};
@@ -39,6 +40,8 @@ use crate::api::worker::{OneOrMany, WorkerDocument};
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 /// How many happenings may wait to be handled.
 const HAPPENINGS_MAX: usize = 1_024;
+/// The exit code for arguments that make no worker.
+const EXIT_USAGE: u8 = 2;
 /// The exit code when another agent has taken over, or the server refuses this one.
 const EXIT_REFUSED: u8 = 4;
 
@@ -122,53 +125,44 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 /// Runs the agent until it is told to leave. A signal ends it at once, and leaves what it runs to its shims.
 pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     start_logging(args.log);
-    let token = token(&args)?;
-    let worker = args.id.as_str().to_owned();
-    let server =
-        args.server.clone().or_else(|| std::env::var("STOWPLAN_SERVER").ok()).unwrap_or(DEFAULT_SERVER.to_owned());
-    let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(&worker));
-    let folder = Folder::open(&path, &worker, &data::machine_id())?;
-    let setting = Setting {
-        data: folder.path().to_owned(),
-        key: folder.key().to_owned(),
-        worker: worker.clone(),
-        gpu_devices: gpu_devices(
-            std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(),
-            args.gpu.as_ref().map_or(0, |(_, count)| *count),
-        )?,
-    };
+    let id = args.id.as_str();
+    let worker = document(&args)?;
+    if let Err(bad) = worker.to_spec() {
+        eprintln!("error: {bad}");
+        return Ok(ExitCode::from(EXIT_USAGE));
+    }
+    let gpu_count = args.gpu.as_ref().map_or(0, |(_, count)| *count);
+    let gpu_devices = gpu_devices(std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(), gpu_count)?;
+    let server = args.server.clone().or_else(|| std::env::var("STOWPLAN_SERVER").ok());
+    let client = Client::new(server.as_deref().unwrap_or(DEFAULT_SERVER), id, token(&args)?)?;
+    let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(id));
+    let folder = Folder::open(&path, id, &data::machine_id())?;
+    let (data, key) = (folder.path().to_owned(), folder.key().to_owned());
+    let setting = Setting { data, key: key.clone(), worker: id.to_owned(), gpu_devices };
     let (happenings_in, happenings) = mpsc::channel(HAPPENINGS_MAX);
-    let identity = Identity { worker: document(&args)?, key: folder.key().to_owned() };
-    let client = Client::new(&server, &worker, token)?;
-    let executors: Vec<Box<dyn executor::Executor>> = vec![Box::new(ProcessExecutor::new(setting, happenings_in))];
-    let driver = Driver::new(identity, folder, client, executors, happenings)?;
+    let executors: Vec<Box<dyn Executor>> = vec![Box::new(ProcessExecutor::new(setting, happenings_in))];
+    let driver = Driver::new(Identity { worker, key }, folder, client, executors, happenings)?;
     if args.drain_on_stdin_eof {
         leave_at_stdin_eof(driver.events());
     }
-    tracing::info!(worker, server, "agent started");
-    let outcome = driver.run(ended_by_signal()?).await?;
-    Ok(farewell(&worker, outcome))
+    tracing::info!(worker = id, "agent started");
+    Ok(say_farewell(id, driver.run(ended_by_signal()?).await))
 }
 
-fn farewell(worker: &str, outcome: Outcome) -> ExitCode {
+fn say_farewell(worker: &str, outcome: Outcome) -> ExitCode {
     let (code, message) = match outcome {
-        Outcome::Signal(name) => (
-            0,
-            format!(
-                "ended by {name}; what worker {worker} runs goes on, and an agent started again on the same data folder finds it"
-            ),
-        ),
+        Outcome::Signal(name) => {
+            (0, format!("ended by {name}; what worker {worker} runs goes on, for the next agent of its data folder"))
+        }
         Outcome::Farewell(Farewell::Left) => (0, format!("worker {worker} is empty and has left")),
         Outcome::Farewell(Farewell::Removed) => (0, format!("worker {worker} was removed")),
         Outcome::Farewell(Farewell::CutOff) => {
             (1, format!("worker {worker} has left without reaching the server; what it ran was ended"))
         }
-        Outcome::Farewell(Farewell::Replaced) => (
-            EXIT_REFUSED,
-            format!(
-                "error: another agent with the same key has registered as worker {worker} (is the data folder a copy?); what runs is left to it"
-            ),
-        ),
+        Outcome::Farewell(Farewell::Replaced) => {
+            let other = format!("error: another agent with the same key has registered as worker {worker}");
+            (EXIT_REFUSED, format!("{other}, from a copy of the data folder; what runs is left to it"))
+        }
         Outcome::Farewell(Farewell::Rejected(detail)) => {
             (EXIT_REFUSED, format!("error: the server refuses worker {worker}: {detail}"))
         }
@@ -235,8 +229,8 @@ fn token(args: &AgentArgs) -> anyhow::Result<Option<String>> {
 }
 
 fn start_logging(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,app=info".into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     // Refused if the program has set one up already; then that one is used.
     let _ = match format {
         LogFormat::Text => lines.try_init(),

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::core::{Answer, Call};
 use crate::api::calls::HeartbeatAnswer;
+use crate::api::problem::Problem;
+use crate::api::quantity::Quantity;
+use crate::api::worker::{DrainCall, RemoveCall};
 
 /// How long what runs may go on when a leaving agent asks to be drained.
 const DRAIN_WITHIN_MS: u64 = 5_000;
@@ -19,24 +21,6 @@ pub struct Client {
     workers_url: String,
     worker: String,
     token: Option<String>,
-}
-
-/// `POST /v1/workers/{id}/drain`.
-#[derive(Serialize)]
-struct DrainCall {
-    within_ms: u64,
-}
-
-/// `POST /v1/workers/{id}/remove`: only if it is empty.
-#[derive(Serialize)]
-struct RemoveCall {}
-
-/// A problem as the server tells it.
-#[derive(Deserialize)]
-struct Problem {
-    title: Option<String>,
-    detail: Option<String>,
-    next: Option<String>,
 }
 
 impl Client {
@@ -66,8 +50,14 @@ impl Client {
             }
             Call::Take(call) => send(of_worker("take").json(call), Answer::Take).await,
             Call::Report(call) => send(of_worker("report").json(call), Answer::Report).await,
-            Call::Drain => settle(of_worker("drain").json(&DrainCall { within_ms: DRAIN_WITHIN_MS })).await,
-            Call::Remove => settle(of_worker("remove").json(&RemoveCall {})).await,
+            Call::Drain => {
+                settle(
+                    of_worker("drain")
+                        .json(&DrainCall { within: None, within_ms: Some(Quantity::integer(DRAIN_WITHIN_MS)) }),
+                )
+                .await
+            }
+            Call::Remove => settle(of_worker("remove").json(&RemoveCall::default())).await,
         }
     }
 }
@@ -106,18 +96,15 @@ fn unreachable(error: &reqwest::Error) -> Answer {
 
 async fn refusal(response: Response) -> Answer {
     let status = response.status();
-    let text = response.text().await.unwrap_or_default();
-    let detail =
-        serde_json::from_str(&text).map_or_else(|_| format!("{status}: {text}"), |problem| words(problem, status));
+    let detail = match response.json::<Problem>().await {
+        Ok(Problem { detail, next: Some(next), .. }) => format!("{detail}\nnext: {next}"),
+        Ok(problem) => problem.detail,
+        Err(_) => status.to_string(),
+    };
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::Unauthorized(detail),
         StatusCode::CONFLICT => Answer::Conflict(detail),
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Answer::Rejected(detail),
         _ => Answer::Unreachable(detail),
     }
-}
-
-fn words(problem: Problem, status: StatusCode) -> String {
-    let detail = problem.detail.or(problem.title).unwrap_or_else(|| status.to_string());
-    problem.next.map_or(detail.clone(), |next| format!("{detail}\nnext: {next}"))
 }

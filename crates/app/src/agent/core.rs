@@ -157,7 +157,7 @@ pub struct Past {
 }
 
 /// How the agent stands with the server.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Link {
     /// Not registered, or told to register again.
     Away,
@@ -172,7 +172,7 @@ enum Link {
 }
 
 /// The state machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Core {
     identity: Identity,
     incarnation: u64,

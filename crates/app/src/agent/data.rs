@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,8 @@ struct Owner {
     key: String,
     worker: String,
     machine: String,
+    /// The folder's own number in its file system, which a copy does not have.
+    inode: u64,
 }
 
 /// One acknowledged end.
@@ -116,6 +118,11 @@ impl Folder {
         settled
     }
 
+    /// Whether the end of `placement` is remembered.
+    pub fn has_settled(&self, placement: &PlacementName) -> bool {
+        self.settled.contains_key(placement)
+    }
+
     /// Remembers an acknowledged end.
     pub fn settle(&mut self, end: Report) -> anyhow::Result<()> {
         let settled = Settled { at: wall_ms(), end };
@@ -171,27 +178,23 @@ fn lock(path: &Path) -> anyhow::Result<File> {
 
 fn owner(path: &Path, worker: &str, machine: &str) -> anyhow::Result<Owner> {
     let file = path.join("identity.json");
+    let inode = fs::metadata(path).context("failed to look at the data folder")?.ino();
     let Some(owner) = files::read_json::<Owner>(&file).with_context(|| format!("failed to read {}", file.display()))?
     else {
-        let owner = Owner { key: random_key()?, worker: worker.to_owned(), machine: machine.to_owned() };
+        let owner = Owner { key: random_key()?, worker: worker.to_owned(), machine: machine.to_owned(), inode };
         files::replace_json(&file, &owner, Outlives::PowerFailure).context("failed to make the data folder")?;
         return Ok(owner);
     };
+    let shown = path.display();
     if owner.worker != worker {
-        bail!(
-            "the data folder {} belongs to worker {}, not to {worker}\nnext: stowplan agent --id {}",
-            path.display(),
-            owner.worker,
-            owner.worker
-        );
+        let whose = &owner.worker;
+        bail!("the data folder {shown} belongs to worker {whose}, not to {worker}\nnext: stowplan agent --id {whose}");
     }
-    if owner.machine != machine {
+    if owner.machine != machine || owner.inode != inode {
+        let from = if owner.machine == machine { "another folder" } else { "another machine" };
         bail!(
-            "the data folder {} was copied from another machine ({}; this one is {machine}): two agents with one key \
-             would take each other's work\nnext: rm -r {}",
-            path.display(),
-            owner.machine,
-            path.display()
+            "the data folder {shown} was copied from {from}: two agents with one key would take each other's work\n\
+             next: rm -r {shown}"
         );
     }
     Ok(owner)
@@ -275,5 +278,10 @@ mod tests {
         assert!(refusal("w2", "m1").contains("belongs to worker w1"));
         assert!(refusal("w1", "m2").contains("copied from another machine"));
         Folder::open(dir.path(), "w1", "m1").unwrap();
+
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(dir.path().join("identity.json"), copy.path().join("identity.json")).unwrap();
+        let refusal = Folder::open(copy.path(), "w1", "m1").unwrap_err().to_string();
+        assert!(refusal.contains("copied from another folder"), "{refusal}");
     }
 }

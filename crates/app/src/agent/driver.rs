@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::client::Client;
 use super::clock;
-use super::core::{Action, Core, Event, Farewell, Identity, Notice, Past};
+use super::core::{Action, Answer, Call, Core, Event, Farewell, Identity, Notice, Past, Ticket};
 use super::data::Folder;
 use super::executor::{Executor, Found, Happening};
 use crate::api::calls::{Event as Occurrence, Report, StartOrder};
@@ -24,6 +24,8 @@ pub(super) struct Driver {
     folder: Folder,
     client: Client,
     executors: Vec<Box<dyn Executor>>,
+    /// The last incarnation that is known to be written down.
+    raised: u64,
     inbox: Receiver<Event>,
     answers: Sender<Event>,
     happenings: Receiver<Happening>,
@@ -55,15 +57,7 @@ impl Driver {
             ..Past::default()
         };
         for executor in &mut executors {
-            for found in executor.recover()? {
-                let placement = match &found {
-                    Found::Held(placement) => placement,
-                    Found::Ended(end) => &end.placement,
-                };
-                if past.settled.iter().any(|(_, end)| end.placement == *placement) {
-                    executor.discard(placement); // an agent died between acknowledging and discarding
-                    continue;
-                }
+            for found in executor.recover(&|placement| folder.has_settled(placement))? {
                 match found {
                     Found::Held(placement) => past.held.push(placement),
                     Found::Ended(end) => past.ends.push(end),
@@ -72,7 +66,8 @@ impl Driver {
         }
         tracing::info!(held = past.held.len(), ended = past.ends.len(), "found what an earlier agent left");
         let (answers, inbox) = mpsc::channel(INBOX_MAX);
-        Ok(Self { core: Core::new(identity, past), folder, client, executors, inbox, answers, happenings })
+        let (raised, core) = (past.incarnation, Core::new(identity, past));
+        Ok(Self { core, folder, client, executors, raised, inbox, answers, happenings })
     }
 
     /// Where to send [`Event::Leave`].
@@ -81,18 +76,18 @@ impl Driver {
     }
 
     /// Runs until the core, or a signal, ends it.
-    pub(super) async fn run(mut self, signal: impl Future<Output = &'static str>) -> anyhow::Result<Outcome> {
+    pub(super) async fn run(mut self, signal: impl Future<Output = &'static str>) -> Outcome {
         tokio::pin!(signal);
         let mut event = Event::Tick;
         loop {
-            if let Some(farewell) = self.handle(event)? {
-                return Ok(Outcome::Farewell(farewell));
+            if let Some(farewell) = self.handle(event) {
+                return Outcome::Farewell(farewell);
             }
             let due_in =
                 self.core.wake_at_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(clock::boot_ms())));
             event = tokio::select! {
                 biased;
-                name = &mut signal => return Ok(Outcome::Signal(name)),
+                name = &mut signal => return Outcome::Signal(name),
                 Some(happening) = self.happenings.recv() => Event::Happened(happening),
                 Some(event) = self.inbox.recv() => event,
                 () = sleep(due_in.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)) => Event::Tick,
@@ -100,53 +95,75 @@ impl Driver {
         }
     }
 
-    fn handle(&mut self, event: Event) -> anyhow::Result<Option<Farewell>> {
+    fn handle(&mut self, event: Event) -> Option<Farewell> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in self.core.handle(clock::boot_ms(), event) {
                 match action {
-                    Action::Exit(farewell) => return Ok(Some(farewell)),
-                    action => events.extend(self.perform(action)?),
+                    Action::Exit(farewell) => return Some(farewell),
+                    action => events.extend(self.perform(action)),
                 }
             }
         }
-        Ok(None)
+        None
     }
 
-    /// Performs one action; what that causes at once is answered. File operations here take far less than a
-    /// millisecond, but for the incarnation's, without which nothing can go on.
-    fn perform(&mut self, action: Action) -> anyhow::Result<Option<Event>> {
+    /// Performs one action; what that causes at once is answered. The file operations here take far less than a
+    /// millisecond, but for the incarnation's, without which nothing can go on. A full disk ends no agent.
+    fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::RaiseIncarnation(incarnation) => self.folder.raise_incarnation(incarnation)?,
-            Action::Send { ticket, call, timeout_ms } => {
-                let (client, answers) = (self.client.clone(), self.answers.clone());
-                tokio::spawn(async move {
-                    let answer = client.call(&call, timeout_ms).await;
-                    let _ = answers.send(Event::Answered(ticket, answer)).await;
-                });
-            }
+            Action::RaiseIncarnation(incarnation) => match self.folder.raise_incarnation(incarnation) {
+                Ok(()) => self.raised = incarnation,
+                Err(error) => tracing::error!(error = format!("{error:#}"), "cannot register"),
+            },
+            Action::Send { ticket, call, timeout_ms } => return self.send(ticket, call, timeout_ms),
             Action::ExtendLease { deadline_ms, keepalive_ms } => {
                 if let Err(error) = self.folder.extend_lease(deadline_ms, keepalive_ms) {
                     tracing::error!(%error, "failed to extend the lease: containers will end at their last deadline");
                 }
             }
-            Action::Start(order) => return Ok(self.start(&order)),
+            Action::Start(order) => return self.start(&order),
             Action::Stop(placement, request) => {
                 for executor in &mut self.executors {
                     executor.stop(&placement, &request);
                 }
             }
-            Action::Settle(end) => {
-                for executor in &mut self.executors {
-                    executor.discard(&end.placement);
+            Action::Settle(end) => self.settle(end),
+            Action::Forget(placement) => {
+                if let Err(error) = self.folder.forget(&placement) {
+                    tracing::warn!(error = format!("{error:#}"), "an old end stays on disk");
                 }
-                self.folder.settle(end)?;
             }
-            Action::Forget(placement) => self.folder.forget(&placement)?,
             Action::Say(notice) => say(&notice),
             Action::Exit(_) => {}
         }
-        Ok(None)
+        None
+    }
+
+    /// No registration leaves whose incarnation is not on disk.
+    fn send(&self, ticket: Ticket, call: Call, timeout_ms: u64) -> Option<Event> {
+        if matches!(&call, Call::Register(call) if call.incarnation != self.raised) {
+            let detail = "the incarnation cannot be written down in the data folder".to_owned();
+            return Some(Event::Answered(ticket, Answer::Unreachable(detail)));
+        }
+        let (client, answers) = (self.client.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            let answer = client.call(&call, timeout_ms).await;
+            let _ = answers.send(Event::Answered(ticket, answer)).await;
+        });
+        None
+    }
+
+    /// Remembers first, so that a folder half discarded is known for what it is.
+    fn settle(&mut self, end: Report) {
+        let placement = end.placement.clone();
+        if let Err(error) = self.folder.settle(end) {
+            tracing::error!(error = format!("{error:#}"), "a restart of this agent will tell this end again");
+            return;
+        }
+        for executor in &mut self.executors {
+            executor.discard(&placement);
+        }
     }
 
     fn start(&mut self, order: &StartOrder) -> Option<Event> {

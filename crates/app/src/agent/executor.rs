@@ -14,8 +14,9 @@ pub trait Executor: Send {
     /// The runtime that requests name to get it.
     fn runtime(&self) -> &'static str;
 
-    /// What an earlier agent left in the same data folder. Called once, before anything else.
-    fn recover(&mut self) -> anyhow::Result<Vec<Found>>;
+    /// What an earlier agent left in the same data folder. Called once, before anything else. What is settled is not
+    /// told; an agent may have died between settling and discarding it.
+    fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>>;
 
     /// Writes the intent to disk, then starts the container. Exactly one end is told for it, unless this fails.
     fn start(&mut self, order: &StartOrder) -> anyhow::Result<()>;

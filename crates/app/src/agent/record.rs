@@ -207,6 +207,13 @@ pub fn record_path(data: &Path, placement: &PlacementName) -> PathBuf {
     records_path(data).join(format!("{container}.{attempt}.{history}"))
 }
 
+/// Whose record the folder at `path` is, going by its name; `None` if it is none.
+pub fn recorded_placement(path: &Path) -> Option<PlacementName> {
+    let mut parts = path.file_name()?.to_str()?.rsplitn(3, '.');
+    let (history, attempt) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(PlacementName { container: parts.next()?.to_owned(), attempt, history })
+}
+
 /// Where the records are.
 pub fn records_path(data: &Path) -> PathBuf {
     data.join("containers")
@@ -243,6 +250,13 @@ mod tests {
         assert_eq!(revoked.revoke(), Claim::Revoked(assignment().placement));
         assert_eq!(revoked.take().unwrap(), None);
         assert_eq!(revoked.revoke(), Claim::Revoked(assignment().placement), "a second new agent says the same");
+    }
+
+    #[test]
+    fn a_record_is_known_by_the_name_of_its_folder() {
+        let placement = PlacementName { container: "a.b.7".to_owned(), attempt: 1, history: 9 };
+        assert_eq!(recorded_placement(&record_path(Path::new("/data"), &placement)), Some(placement));
+        assert_eq!(recorded_placement(Path::new("/data/containers/lost+found")), None);
     }
 
     #[test]

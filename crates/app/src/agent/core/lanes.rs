@@ -33,7 +33,7 @@ pub struct Ticket {
     pub number: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Slot {
     /// The call under way: its number, and when it was sent.
     flight: Option<(u64, u64)>,
@@ -42,7 +42,7 @@ struct Slot {
 }
 
 /// All lanes, and the number that every call raises.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lanes {
     slots: BTreeMap<Lane, Slot>,
     number: u64,

@@ -12,7 +12,7 @@ const REMEMBERED_MAX: usize = 100_000;
 const RETOLD_MAX: usize = 10_000;
 
 /// The acknowledged ends.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     ends: BTreeMap<PlacementName, Event>,
     by_age: VecDeque<(u64, PlacementName)>,

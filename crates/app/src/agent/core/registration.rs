@@ -9,14 +9,14 @@ use crate::api::calls::{PlacementName, Report, ReportOutcome};
 /// The most names of held placements in one page.
 const HOLDS_MAX: usize = 1_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Page {
     holds: Vec<PlacementName>,
     ends: Vec<Report>,
 }
 
 /// A registration under way.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Registration {
     waiting: VecDeque<Page>,
     /// The ends of the page under way.

@@ -11,7 +11,7 @@ pub(super) const REPORTS_MAX: usize = 256;
 /// The most bytes of output in one call, or in one page of a registration, unless one report alone has more.
 pub(super) const OUTPUT_BYTES_MAX: usize = 512 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Phase {
     /// Not begun: another attempt of the same container is not over yet.
     Waiting(Box<StartOrder>),
@@ -24,7 +24,7 @@ enum Phase {
     Ended(Report),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Row {
     phase: Phase,
     /// The strongest request to end it that was passed on.
@@ -53,7 +53,7 @@ impl Row {
 }
 
 /// All of them, and what is remembered of those that are over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     rows: BTreeMap<PlacementName, Row>,
     memory: Memory,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{Executor, Found, Happening, StopRequest};
 use crate::agent::procfs;
-use crate::agent::record::{Assignment, Claim, Record, marks, record_path, records_path};
+use crate::agent::record::{Assignment, Claim, Record, marks, record_path, recorded_placement, records_path};
 use crate::api::calls::{Event, PlacementName, Report, StartOrder};
 
 /// From TERM to KILL, if the request does not say.
@@ -114,13 +114,18 @@ impl Executor for ProcessExecutor {
         domain::worker::DEFAULT_RUNTIME
     }
 
-    fn recover(&mut self) -> anyhow::Result<Vec<Found>> {
+    fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>> {
         let folder = records_path(&self.setting.data);
         let mut found = Vec::new();
         for entry in fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
-            let record = Record::at(entry?.path());
-            let at = record.dir().display().to_string();
-            found.extend(self.find(record).with_context(|| format!("failed to recover {at}"))?);
+            let path = entry?.path();
+            let Some(placement) = recorded_placement(&path) else { continue };
+            if is_settled(&placement) {
+                let _ = fs::remove_dir_all(path);
+            } else {
+                let at = path.display().to_string();
+                found.extend(self.find(Record::at(path)).with_context(|| format!("failed to recover {at}"))?);
+            }
         }
         Ok(found)
     }
