@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(100);
 const HEALTHY_WITHIN: Duration = Duration::from_mins(1);
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Agents drain within 5 s by themselves; the rest is for ending what they ran.
-const AGENTS_END_WITHIN: Duration = Duration::from_secs(12);
+const AGENTS_END_WITHIN: Duration = Duration::from_secs(18);
 const SERVER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Fleet {
