@@ -60,12 +60,11 @@ impl Fuse {
         {
             return self.begin(Event::Timeout { after_ms }, now_ms.saturating_add(self.kill_after_ms));
         }
-        if self.lease.as_ref().is_some_and(|lease| now_ms >= term_at_ms(lease, self.kill_after_ms)) {
-            let lease = read_lease().or(self.lease.take())?;
+        if let Some(last) = self.lease.take_if(|lease| now_ms >= term_at_ms(lease, self.kill_after_ms)) {
+            let lease = read_lease().unwrap_or(last);
             if now_ms < term_at_ms(&lease, self.kill_after_ms) {
-                self.lease = Some(lease); // it moved: sleep on
+                self.lease = Some(lease); // it moved: sleep on; otherwise it has run out, and that is final
             } else {
-                self.lease = None; // it ran out: that is final
                 let silent_ms = (now_ms + lease.keepalive_ms).saturating_sub(lease.deadline_ms);
                 let blow = self.begin(Event::Deadline { silent_ms }, lease.deadline_ms);
                 if blow.is_some() {

@@ -129,6 +129,11 @@ fn answers_to_an_older_incarnation_are_ignored() {
     play.answer_register(&[]);
     assert!(!play.did_start(&a));
     assert!(play.core.deadline_ms() > before, "the registration itself counts");
+
+    assert!(play.is_calling(Lane::Take), "a take of this incarnation is under way");
+    let late = TakeAnswer { verdict: Verdict::Ok, orders: vec![start(&a)], upto: None };
+    play.event(Event::Answered(take, Answer::Take(late)));
+    assert_eq!(play.done, [], "and its answer is another");
 }
 
 #[test]
@@ -142,6 +147,17 @@ fn a_registration_starts_the_orders_anew() {
     play.answer_register(&[]);
     let (_, call) = play.call(Lane::Take);
     assert!(matches!(call, Call::Take(TakeCall { after: None, .. })));
+}
+
+#[test]
+fn a_take_answered_empty_is_followed_by_one_after_the_same_order() {
+    let mut play = Play::registered();
+    play.answer_take(vec![start(&placement("a", 1))]);
+    play.answer_take(Vec::new());
+    assert!(!play.is_calling(Lane::Take), "an empty answer at once does not make it hurry");
+    play.pass(EMPTY_TAKE_PAUSE_MS);
+    let (_, call) = play.call(Lane::Take);
+    assert!(matches!(call, Call::Take(TakeCall { after: Some(_), .. })), "{call:?}");
 }
 
 #[test]

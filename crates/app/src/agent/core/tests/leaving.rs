@@ -52,6 +52,32 @@ fn a_leaving_agent_without_a_server_ends_what_it_runs_and_exits() {
 }
 
 #[test]
+fn leaving_without_a_server_hurries_a_stop_and_leaves_it_a_stop() {
+    let mut play = Play::registered();
+    let a = placement("a", 1);
+    play.run(&a);
+    play.answer_take(vec![stop(&a, StopCause::Stop)]);
+    play.event(Event::Leave);
+    play.pass(30_000);
+    let request = StopRequest { cause: Cause::Stop, kill_after_ms: Some(5_000) };
+    assert!(play.did(|action| *action == Action::Stop(a.clone(), request)), "{:?}", play.done);
+}
+
+#[test]
+fn leaving_without_a_server_is_not_undone_by_a_late_answer() {
+    let a = placement("a", 1);
+    let mut play = Play::new(Past { held: vec![a.clone()], ..Past::default() });
+    play.event(Event::Leave);
+    play.pass(30_000);
+    assert!(play.did_stop(&a, Cause::Drain));
+    play.answer(Lane::Register, Answer::Unreachable("timed out".to_owned()));
+    play.pass(1_000);
+    assert!(!play.is_calling(Lane::Register), "it calls no more");
+    play.ended(&a, Occurrence::DrainOrder);
+    assert_eq!(play.farewell(), Some(&Farewell::CutOff));
+}
+
+#[test]
 fn a_leaving_agent_that_the_server_does_not_let_go_goes_in_the_end() {
     let mut play = Play::registered();
     play.event(Event::Leave);
