@@ -23,7 +23,7 @@ use clap::Subcommand;
 
 use connect::ConnectArgs;
 use talk::{Ended, Failure, Voice};
-pub use usage::{check_text, refuse};
+pub use usage::{check_text, give_up, refuse};
 
 /// What a command line can ask of a server, or without one.
 #[derive(Debug, Subcommand)]

@@ -32,17 +32,14 @@ fn main() -> ExitCode {
     match Stowplan::try_parse_from(&args) {
         // A shim is one small process over one container: no runtime of ours.
         Ok(Stowplan::Shim(args)) => agent::shim::run(&args),
-        Ok(Stowplan::Agent(args)) => in_runtime(agent::run(*args)),
-        Ok(Stowplan::Serve(args)) => in_runtime(async { serve::run(*args).await.map(|()| ExitCode::SUCCESS) }),
+        Ok(Stowplan::Agent(args)) => in_runtime("agent", agent::run(*args)),
+        Ok(Stowplan::Serve(args)) => in_runtime("serve", async { serve::run(*args).await.map(|()| ExitCode::SUCCESS) }),
         Ok(Stowplan::Command(command)) => cli::run(&command),
         Err(error) => cli::refuse(&error, &args),
     }
 }
 
 #[tokio::main]
-async fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
-    command.await.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+async fn in_runtime(name: &str, command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    command.await.unwrap_or_else(|error| cli::give_up(name, &error))
 }

@@ -277,6 +277,11 @@ fn a_command_line_that_cannot_be_read_is_answered_with_one_that_can() {
         (&["worker", "lst"], "error: unknown command lst", "stowplan worker list --help"),
         (&["worker"], "error: no command was given after worker", "stowplan worker --help"),
         (&[], "error: no command was given", "stowplan --help"),
+        (
+            &["serve", "--listen", "0.0.0.0:1"],
+            "error: listen: \"0.0.0.0:1\" is no loopback address",
+            "stowplan serve --help",
+        ),
         (&["status", "a/b"], "error: \"a/b\" names no container", "stowplan status"),
         (
             &["status", "--server", "https://x"],

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::connect::ConnectArgs;
-use super::talk::{Failure, Voice};
+use super::talk::{Failure, USAGE, Voice};
+use crate::api::field::BadField;
 
 /// A command line of each command that works when it is pasted.
 const EXAMPLES: [(&str, &str); 11] = [
@@ -55,6 +56,13 @@ pub fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
         ErrorKind::UnknownArgument => complain(&unknown_argument(error).next(example(args))),
         _ => complain(&Failure::usage(first_words(error)).next(example(args))),
     }
+}
+
+/// Says why a server or an agent did not start, or stopped.
+pub fn give_up(command: &str, error: &anyhow::Error) -> ExitCode {
+    let code = if error.is::<BadField>() { USAGE } else { 1 };
+    let failure = Failure::new(code, format!("{error:#}")).next(example_of(command));
+    ExitCode::from(Voice::of(&ConnectArgs::default()).fail(&failure, ""))
 }
 
 fn unknown_argument(error: &clap::Error) -> Failure {

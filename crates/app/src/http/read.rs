@@ -43,8 +43,10 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 }
 
 fn unread(error: &BytesRejection) -> Refusal {
-    let kind = if error.status().as_u16() == Kind::TooLarge.status() { Kind::TooLarge } else { Kind::NotJson };
-    Refusal::new(kind, error.body_text())
+    if error.status().as_u16() == Kind::TooLarge.status() {
+        return Refusal::new(Kind::TooLarge, "the body is larger than this server takes; send it in parts");
+    }
+    Refusal::new(Kind::NotJson, error.body_text())
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Document<T> {
