@@ -7,11 +7,12 @@ mod merging;
 mod script;
 mod side;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use domain::container::State;
 use domain::id::{CellName, ContainerId, Revision, Workspace};
-use domain::model::{FleetChange, FleetName};
 use domain::request::{Ask, Body, IfSilent, Submission};
 use ports::rows::{RowStore, RowsOf};
 use ports::{PortResult, Source};
@@ -75,26 +76,31 @@ where
 
 /// Every range of the rows, from after every one of its entries.
 fn ranges(rows: &RowsOf<'_>) -> PortResult<String> {
-    let changes = rows.changed_fleet(Revision(0), 1_000)?;
-    let mut text = format!("{changes:?} {:?} {:?}", rows.ended(1_000)?, rows.ended(2)?);
+    let mut text = format!("{:?} {:?}\n", rows.ended(1_000)?, rows.ended(2)?);
     let mut show = |what: &dyn Debug| text += &format!("{what:?}\n");
     for (key, _) in rows.ready(None, 1_000)? {
         show(&(rows.ready(Some(key), 2)?, rows.ready(key.just_before(), 1)?));
     }
-    for (since, change) in changes {
-        show(&(rows.changed_fleet(since, 3)?, rows.changed_containers(since, 3)?));
-        match change {
-            FleetChange::Changed(FleetName::Lot(lot)) => {
-                for (key, _) in rows.parked(&lot, None, 1_000)? {
-                    show(&rows.parked(&lot, Some(key), 2)?);
-                }
-            }
-            FleetChange::Changed(FleetName::Worker(worker)) => {
-                for mark in rows.owned(&worker, None, 1_000)? {
-                    show(&(rows.owned(&worker, Some(&mark), 2)?, rows.workers(Some(&worker), 1)?));
-                }
-            }
-            _ => {}
+    let changed = rows.changed_containers(Revision(0), 1_000)?;
+    let (mut lots, mut workers) = (BTreeSet::new(), BTreeSet::new());
+    for (since, id) in &changed {
+        show(&(since, id, rows.changed_containers(*since, 3)?));
+        let state = rows.container(id)?.map(|row| row.state);
+        lots.extend(state.as_ref().and_then(State::lot).cloned());
+        workers.extend(state.as_ref().and_then(State::placement).map(|place| place.worker.clone()));
+    }
+    for (since, change) in rows.changed_fleet(Revision(0), 1_000)? {
+        show(&(since, change, rows.changed_fleet(since, 3)?));
+    }
+    for lot in lots {
+        for (key, _) in rows.parked(&lot, None, 1_000)? {
+            show(&(key, rows.parked(&lot, Some(key), 2)?));
+        }
+    }
+    for worker in workers {
+        show(&rows.workers(Some(&worker), 1)?);
+        for mark in rows.owned(&worker, None, 1_000)? {
+            show(&(rows.owned(&worker, Some(&mark), 2)?, &mark));
         }
     }
     Ok(text)

@@ -1,10 +1,13 @@
 //! The same steps on the reference and on the file: the same answers, the same rows.
 
-use domain::container::Phase;
-use domain::id::{CellName, PlannerId, Revision, WorkerId, Workspace};
+use std::collections::BTreeMap;
+
+use domain::container::{ContainerRow, End, EndRecord, Phase, Placement, State, StopCause, Waiting};
+use domain::id::{Attempt, CellName, Incarnation, PlannerId, Revision, WorkerId, Workspace};
 use domain::model::leadership::AcquireOutcome;
-use domain::model::{Change, Filter, FleetName, Mandate, backlog};
-use domain::request::Shape;
+use domain::model::{Change, Filter, FleetName, Mandate, Replace, backlog};
+use domain::request::{OrderKey, Shape};
+use domain::resources::Booking;
 use domain::time::Timestamp;
 use domain::wait::LotKey;
 use ports::rows::{RowStore, RowsOf};
@@ -12,7 +15,7 @@ use ports::rows::{RowStore, RowsOf};
 use super::disk::Disk;
 use super::script::{Dice, Op, step};
 use super::side::{Reference, Side};
-use super::{ask, cell, container, open, read, submission};
+use super::{ask, cell, container, open, ranges, read, submission};
 
 /// How many sequences of steps are tried; `EQUALITY_SEEDS` asks for more.
 const SEEDS: u64 = 30;
@@ -103,6 +106,70 @@ async fn the_file_answers_as_the_reference_does() {
                 pair.compare(&mut dice, seed).await;
             }
         }
+    }
+}
+
+/// Rows that no step would write, close to each other in every index.
+#[tokio::test]
+async fn indexes_follow_rows() {
+    let (reference, file) = (Reference::new(), open(&Disk::default()));
+    let mut dice = Dice(1);
+    let mut rows = BTreeMap::new();
+    for round in 0..300 {
+        let mut changes = Vec::new();
+        for _ in 0..=dice.below(8) {
+            let id = format!("c{}", dice.below(40));
+            let after = (!dice.once_in(5)).then(|| any_row(&mut dice, &id));
+            let before = rows.remove(&id);
+            rows.extend(after.clone().map(|row| (id, row)));
+            changes.push(Change::Container(Box::new(Replace { before, after })));
+        }
+        for store in [&reference as &dyn RowStore, &file] {
+            let changes = changes.clone();
+            store.write(&cell(), Box::new(move |_| Ok(changes.clone()))).await.expect("written");
+        }
+        let expected = read(&reference, |rows| ranges(rows)).await.expect("readable");
+        assert_eq!(read(&file, |rows| ranges(rows)).await.expect("readable"), expected, "round {round}");
+    }
+}
+
+fn any_row(dice: &mut Dice, id: &str) -> ContainerRow {
+    let submission = submission(id, ask("red", 100, 0));
+    let place = Placement {
+        worker: dice.worker(),
+        incarnation: Incarnation(1),
+        booking: Booking::default(),
+        order: Revision(dice.below(4)),
+    };
+    let quota = LotKey::Quota(submission.ask.workspace.clone());
+    let state = match dice.below(8) {
+        0 | 1 => State::Pending(Waiting::Ready),
+        2 => State::Pending(Waiting::Parked(LotKey::Corrupt)),
+        3 => State::Pending(Waiting::Parked(quota)),
+        4 => State::Pending(Waiting::Parked(LotKey::Shape(submission.ask.shape()))),
+        5 => State::Placed(place),
+        6 => State::Stopping(place, StopCause::Stop),
+        _ => State::Failed,
+    };
+    // One place in line a container, so that no two rows claim the same.
+    let position = id[1..].parse().expect("a number");
+    let end = EndRecord { end: End::Gone, attempt: Attempt(1), worker: None, at: Timestamp(dice.below(3)) };
+    ContainerRow {
+        id: container(id),
+        digest: submission.digest(),
+        ask: submission.ask,
+        if_silent: submission.if_silent,
+        key: OrderKey { rank: i64::from(position % 3) - 1, revision: Revision(u64::from(position % 2)), position },
+        submitted: Timestamp(1),
+        state,
+        attempt: Attempt(1),
+        placed_in: None,
+        failures: 0,
+        placed_at: None,
+        taken_at: None,
+        running_at: None,
+        last_end: Some(end),
+        changed: Revision(1 + dice.below(5)),
     }
 }
 
