@@ -8,7 +8,7 @@ mod script;
 mod side;
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::sync::Arc;
 
 use domain::container::State;
@@ -77,7 +77,7 @@ where
 /// Every range of the rows, from after every one of its entries.
 fn ranges(rows: &RowsOf<'_>) -> PortResult<String> {
     let mut text = format!("{:?} {:?}\n", rows.ended(1_000)?, rows.ended(2)?);
-    let mut show = |what: &dyn Debug| text += &format!("{what:?}\n");
+    let mut show = |what: &dyn Debug| writeln!(text, "{what:?}").expect("text takes all");
     for (key, _) in rows.ready(None, 1_000)? {
         show(&(rows.ready(Some(key), 2)?, rows.ready(key.just_before(), 1)?));
     }

@@ -217,10 +217,10 @@ async fn cells_do_not_see_each_other() {
     }
     for (index, cell) in cells.iter().enumerate() {
         let step = move |rows: &RowsOf<'_>| {
-            let id = container(&format!("c{index}"));
+            let only = [container(&format!("c{index}"))];
             assert_eq!((rows.cell()?.ready, rows.cell()?.revision), (1, Revision(1)));
-            assert_eq!(rows.containers(&Filter::All, None, 9)?, [id.clone()]);
-            assert_eq!(rows.containers(&Filter::Phase(Phase::Pending), None, 9)?, [id.clone()]);
+            assert_eq!(rows.containers(&Filter::All, None, 9)?, only);
+            assert_eq!(rows.containers(&Filter::Phase(Phase::Pending), None, 9)?, only);
             assert_eq!(rows.ready(None, 9)?.len() + rows.changed_containers(Revision(0), 9)?.len(), 2);
             assert_eq!(rows.container(&container("c9"))?, None);
             Ok(())

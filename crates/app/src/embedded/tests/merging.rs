@@ -115,7 +115,7 @@ async fn what_is_queued_is_written_before_the_store_closes() {
     for index in 0..50 {
         let (answer, _) = tokio::sync::oneshot::channel();
         let job = super::super::Job { cell: cell(), step: submit(format!("c{index}")), answer };
-        queue.send(job).await.ok().expect("open");
+        queue.send(job).await.expect("open");
     }
     drop(queue);
     drop(store);

@@ -88,7 +88,9 @@ impl Side {
                 let losses = losses.into_iter().map(|loss| words.loss(loss)).collect();
                 self.show(ports.placements.lose(&words.mandate(mandate), now, losses, limit).await)
             }
-            Op::Register(now, call) => self.show(ports.workers.register(&cell, now, words.registration(call)).await),
+            Op::Register(now, registration) => {
+                self.show(ports.workers.register(&cell, now, words.registration(registration)).await)
+            }
             Op::Heartbeat(callers) => {
                 let callers = callers.into_iter().map(|caller| words.caller(caller)).collect();
                 self.show(ports.workers.heartbeat(&cell, callers).await)
