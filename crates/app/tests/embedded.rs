@@ -273,7 +273,9 @@ fn kill_loses_nothing_that_was_answered() {
         std::thread::sleep(Duration::from_micros(700) * round);
         victim.kill().expect("killed");
         victim.wait().expect("it is gone");
-        lines.map_while(Result::ok).for_each(&mut keep);
+        for line in lines.map_while(Result::ok) {
+            keep(line);
+        }
         check_after_kill(dir.path(), &answered);
     }
     assert!(answered.len() > 100, "only {} were answered", answered.len());
@@ -287,7 +289,9 @@ async fn check_after_kill(dir: &Path, answered: &BTreeSet<String>) {
     assert!(lost.is_empty(), "answered and lost: {lost:?}");
     let stem = |id: &String| id.rsplit_once('-').expect("three parts").0.to_owned();
     let mut parts = BTreeMap::<_, usize>::new();
-    kept.iter().for_each(|id| *parts.entry(stem(id)).or_default() += 1);
+    for id in &kept {
+        *parts.entry(stem(id)).or_default() += 1;
+    }
     assert!(parts.values().all(|count| *count == 3), "a step was made in part: {parts:?}");
     let depth = ports.backlog.depth(&cell()).await.expect("readable");
     assert_eq!(depth.ready, kept.len() as u64, "rows and their count differ");
