@@ -1,5 +1,6 @@
 //! The store against the reference, against disks that fail, and against rows that nobody can read.
 
+mod conformance;
 mod disk;
 mod equality;
 mod faults;
