@@ -10,6 +10,8 @@ mod keys;
 mod numbers;
 mod rows;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod write;
 mod writer;
 

@@ -42,6 +42,22 @@ pub trait RowStore: Send + Sync + 'static {
     fn limits(&self) -> Limits;
 }
 
+/// Whoever shares a store may make ports of it, and keep it.
+#[async_trait]
+impl<S: RowStore + ?Sized> RowStore for Arc<S> {
+    async fn write(&self, cell: &CellName, step: WriteStep) -> PortResult<()> {
+        (**self).write(cell, step).await
+    }
+
+    async fn read(&self, cell: &CellName, step: ReadStep) -> PortResult<()> {
+        (**self).read(cell, step).await
+    }
+
+    fn limits(&self) -> Limits {
+        (**self).limits()
+    }
+}
+
 /// The five ports over one [`RowStore`].
 pub struct RowPorts<S> {
     store: S,
