@@ -58,6 +58,7 @@ impl Client {
                 .await
             }
             Call::Remove => settle(of_worker("remove").json(&RemoveCall::default())).await,
+            Call::Open => settle(of_worker("uncordon").json(&serde_json::json!({}))).await,
         }
     }
 }

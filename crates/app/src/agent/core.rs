@@ -107,6 +107,8 @@ pub enum Call {
     Drain,
     /// Ask to be removed, being empty.
     Remove,
+    /// Ask to take work again, after a drain that an earlier agent asked for and did not finish.
+    Open,
 }
 
 /// What came of a call.

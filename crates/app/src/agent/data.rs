@@ -109,6 +109,26 @@ impl Folder {
         files::replace_json(&lease_path(&self.path), &lease, Outlives::Processes)
     }
 
+    /// Notes that the agent has asked to be drained: the drain belongs to the worker's name, and would outlive the agent.
+    pub fn note_leaving(&self) -> std::io::Result<()> {
+        files::replace(&self.leaving_path(), b"", Outlives::PowerFailure)
+    }
+
+    /// Whether an agent of this folder asked to be drained, and did not come to the end of it.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving_path().exists()
+    }
+
+    /// The drain is over, one way or the other.
+    pub fn forget_leaving(&self) -> std::io::Result<()> {
+        std::fs::remove_file(self.leaving_path())
+    }
+
+    /// The file that says so; it may be removed without this value.
+    pub fn leaving_path(&self) -> PathBuf {
+        self.path.join("leaving")
+    }
+
     /// What ended within the last hour and is acknowledged, with how long ago, oldest first.
     pub fn settled(&self) -> Vec<(u64, Report)> {
         let now = wall_ms();

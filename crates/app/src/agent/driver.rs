@@ -15,6 +15,8 @@ use crate::api::calls::{Event as Occurrence, Report, StartOrder};
 
 /// How many answers may wait to be handled.
 const INBOX_MAX: usize = 1_024;
+/// How long the call may take that opens a worker again.
+const OPEN_TIMEOUT_MS: u64 = 5_000;
 /// The longest sleep: tokio's clock stands still while the machine is suspended, the core's runs on.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -26,6 +28,8 @@ pub(super) struct Driver {
     executors: Vec<Box<dyn Executor>>,
     /// The last incarnation that is known to be written down.
     raised: u64,
+    /// Whether an earlier agent of this folder asked to be drained and did not leave: the worker is to be opened again.
+    returns: bool,
     inbox: Receiver<Event>,
     answers: Sender<Event>,
     happenings: Receiver<Happening>,
@@ -67,7 +71,8 @@ impl Driver {
         tracing::info!(held = past.held.len(), ended = past.ends.len(), "found what an earlier agent left");
         let (answers, inbox) = mpsc::channel(INBOX_MAX);
         let (raised, core) = (past.incarnation, Core::new(identity, past));
-        Ok(Self { core, folder, client, executors, raised, inbox, answers, happenings })
+        let returns = folder.is_leaving();
+        Ok(Self { core, folder, client, executors, raised, returns, inbox, answers, happenings })
     }
 
     /// Where to send [`Event::Leave`].
@@ -98,9 +103,18 @@ impl Driver {
     fn handle(&mut self, event: Event) -> Option<Farewell> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
+            if event == Event::Leave {
+                self.leave();
+            }
             for action in self.core.handle(clock::boot_ms(), event) {
                 match action {
-                    Action::Exit(farewell) => return Some(farewell),
+                    Action::Exit(farewell) => {
+                        if farewell == Farewell::Left {
+                            // The worker is gone, and its drain with it.
+                            let _ = self.folder.forget_leaving();
+                        }
+                        return Some(farewell);
+                    }
                     action => events.extend(self.perform(action)),
                 }
             }
@@ -134,10 +148,35 @@ impl Driver {
                     tracing::warn!(error = format!("{error:#}"), "an old end stays on disk");
                 }
             }
-            Action::Say(notice) => say(&notice),
+            Action::Say(notice) => {
+                say(&notice);
+                if matches!(notice, Notice::Registered { .. }) {
+                    self.open_again();
+                }
+            }
             Action::Exit(_) => {}
         }
         None
+    }
+
+    fn leave(&mut self) {
+        self.returns = false;
+        if let Err(error) = self.folder.note_leaving() {
+            tracing::warn!(%error, "if this agent is killed before it has left, the worker stays drained");
+        }
+    }
+
+    /// Ends the drain that an earlier agent asked for. If the call fails, the next registration tries again.
+    fn open_again(&mut self) {
+        if !self.returns {
+            return;
+        }
+        let (client, leaving) = (self.client.clone(), self.folder.leaving_path());
+        tokio::spawn(async move {
+            if client.call(&Call::Open, OPEN_TIMEOUT_MS).await == Answer::Done {
+                let _ = std::fs::remove_file(leaving);
+            }
+        });
     }
 
     /// No registration leaves whose incarnation is not on disk.
