@@ -303,7 +303,9 @@ impl<'a, R: Rows> Step<'a, R> {
         if let Some(new) = new {
             self.cell.phases[new.phase() as usize] += 1;
         }
-        self.cell.ready = self.cell.ready + ready(new) - ready(old);
+        // A row that was parked as undecodable, and can be decoded again, still says that it is ready: it was taken off
+        // the count before.
+        self.cell.ready = (self.cell.ready + ready(new)).saturating_sub(ready(old));
         if ready(new) > ready(old) {
             self.cell.woken = self.cell.revision;
         }

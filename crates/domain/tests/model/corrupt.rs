@@ -7,7 +7,7 @@ use domain::audit::{self, Corruption, Finding};
 use domain::container::{ContainerRow, End, Output, Phase};
 use domain::id::{Attempt, Boot, CallNumber, ContainerId, Incarnation, Revision, WorkerId, Workspace};
 use domain::model::backlog::{self, SubmitOutcome};
-use domain::model::containers::{self, Keep};
+use domain::model::containers::{self, Keep, StopOutcome};
 use domain::model::placements::{self, Commit, Decision, DecisionKind, Loss, LossOutcome, Outcome, ReportOutcome};
 use domain::model::workers::{self, Look, RegisterOutcome, Registration, RemoveHow, RemoveOutcome};
 use domain::model::{CellRow, Change, Event, Filter, FleetChange, MemoryRows, OrderMark, Report, Rows, UsageRow};
@@ -184,6 +184,8 @@ fn commit_parks_it_once_and_places_the_others() {
     let commit = Commit { decisions: vec![park(cell.row("good").key)], ..Commit::default() };
     let (answer, _) = read(placements::commit(&cell.rows, &mandate, Timestamp(0), &commit));
     assert_eq!(answer.expect("the mandate holds").outcomes, [Outcome::NotPending], "it can be decoded");
+    let (answer, _) = read(containers::stop(&cell.rows, Timestamp(0), &[cid("ready")]));
+    assert_eq!(answer, [StopOutcome::Stopped], "what was mended can be stopped");
 }
 
 #[test]
