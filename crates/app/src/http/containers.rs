@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::container::{Phase, State as ContainerState, Waiting};
 use domain::id::{ContainerId, WorkerId, Workspace};
@@ -63,8 +64,8 @@ pub(super) async fn submit(State(room): State<Arc<Room>>, Body(bytes): Body) -> 
 fn answer_one(id: &str, outcome: &SubmitOutcome) -> Result<Response, Refusal> {
     let document = SubmitDocument::of(id, outcome);
     match outcome {
-        // A repeat after a lost reply is answered with the same status.
-        SubmitOutcome::Accepted | SubmitOutcome::Already(_) => Ok(Json(document).into_response()),
+        SubmitOutcome::Accepted => Ok((StatusCode::CREATED, Json(document)).into_response()),
+        SubmitOutcome::Already(_) => Ok(Json(document).into_response()),
         SubmitOutcome::Invalid(bad) => Err(BadField::from(bad.clone()).into()),
         SubmitOutcome::Conflict => {
             let problem = Problem::new(Kind::Conflict, document.detail.unwrap_or_default());

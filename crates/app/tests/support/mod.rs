@@ -168,7 +168,7 @@ impl Bench {
     pub(crate) async fn submit(&self, request: Value) -> Value {
         let id = request["id"].as_str().expect("an id").to_owned();
         let (status, answer) = self.post("/v1/containers", request).await;
-        assert_eq!(status, 200, "{answer}");
+        assert_eq!(status, 201, "{answer}");
         self.get(&format!("/v1/containers/{id}?wait=5000&until=decided")).await.1
     }
 }
