@@ -155,7 +155,7 @@ fn the_token_is_never_shown() {
 fn a_container_sees_its_own_gpus() {
     let env = vec![("CUDA_VISIBLE_DEVICES".to_owned(), "2,3".to_owned())];
     let agent = vec!["--gpu".to_owned(), "T4:2".to_owned()];
-    let fleet = Fleet::start_with(1, Options { env, agent, ..Options::default() });
+    let fleet = Fleet::start_with(1, Options { agent, env, ..Options::default() });
     let print = ["--", "sh", "-c", "echo \"[$CUDA_VISIBLE_DEVICES]\""];
     let run = |id: &str, more: &[&str]| {
         let said = fleet.stowplan(&[&["run", "--id", id][..], more, &print[..]].concat());
@@ -239,15 +239,15 @@ fn a_new_machine_under_an_old_name() {
 
     // w1 falls silent and is given up; c1 goes on elsewhere.
     let mut second = Played::register(&fleet, "w2", "machine-three", 1, 10).unwrap();
+    let history = second.history;
+    let beats = std::cell::Cell::new(0);
     fleet.eventually("c1 is given to w2", Duration::from_secs(15), || {
-        let number = fleet.container("c1");
-        number["worker"] == "w2" || {
-            let beat = json!({"caller": {"incarnation": 1, "number": std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64, "history": second.history}});
-            fleet.post("/v1/workers/w2/heartbeat", &beat);
-            false
-        }
+        beats.set(beats.get() + 1);
+        let caller = json!({"incarnation": 1, "number": beats.get(), "history": history});
+        fleet.post("/v1/workers/w2/heartbeat", &json!({"caller": caller}));
+        fleet.container("c1")["worker"] == "w2"
     });
-    second.number = 1 << 50;
+    second.number = beats.get();
     let orders = second.take();
     let moved = orders["orders"][0]["placement"].clone();
     assert_eq!((&moved["container"], &moved["attempt"]), (&json!("c1"), &json!(2)));

@@ -288,11 +288,11 @@ async fn check_after_kill(dir: &Path, answered: &BTreeSet<String>) {
     let lost: Vec<_> = answered.difference(&kept).collect();
     assert!(lost.is_empty(), "answered and lost: {lost:?}");
     let stem = |id: &String| id.rsplit_once('-').expect("three parts").0.to_owned();
-    let mut parts = BTreeMap::<_, usize>::new();
+    let mut steps = BTreeMap::<_, usize>::new();
     for id in &kept {
-        *parts.entry(stem(id)).or_default() += 1;
+        *steps.entry(stem(id)).or_default() += 1;
     }
-    assert!(parts.values().all(|count| *count == 3), "a step was made in part: {parts:?}");
+    assert!(steps.values().all(|count| *count == 3), "a step was made in part: {steps:?}");
     let depth = ports.backlog.depth(&cell()).await.expect("readable");
     assert_eq!(depth.ready, kept.len() as u64, "rows and their count differ");
     let line = ports.backlog.next(&cell(), None, 5_000, Vec::new()).await.expect("readable");

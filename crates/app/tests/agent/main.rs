@@ -1,5 +1,4 @@
 //! Agents and shims as they are: the built binary, real processes, and a played server over HTTP.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod adoption;
