@@ -15,6 +15,8 @@ use super::clock;
 pub struct ProcessIdentity {
     /// Its pid.
     pub pid: i32,
+    /// Its session, which it cannot leave if it leads a group: within one tick, a pid may come round.
+    pub session: i32,
     /// When it started, in ticks since the boot.
     pub start_ticks: u64,
     /// Which boot.
@@ -24,13 +26,15 @@ pub struct ProcessIdentity {
 impl ProcessIdentity {
     /// The process that has `pid` now; `None` if there is none.
     pub fn of(pid: i32) -> Option<Self> {
-        Some(Self { pid, start_ticks: Stat::of(pid)?.start_ticks, boot: clock::boot_id().ok()? })
+        let Stat { session, start_ticks, .. } = Stat::of(pid)?;
+        Some(Self { pid, session, start_ticks, boot: clock::boot_id().ok()? })
     }
 
     /// Whether this very process still runs. A zombie does not.
     pub fn is_alive(&self) -> bool {
         let same_boot = clock::boot_id().is_ok_and(|boot| boot == self.boot);
-        same_boot && Stat::of(self.pid).is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead())
+        let is_same = |stat: &Stat| stat.start_ticks == self.start_ticks && stat.session == self.session;
+        same_boot && Stat::of(self.pid).is_some_and(|stat| is_same(&stat) && !stat.is_dead())
     }
 }
 
@@ -97,6 +101,7 @@ fn bears(pid: i32, marks: &[String]) -> bool {
 struct Stat {
     state: u8,
     parent: i32,
+    session: i32,
     start_ticks: u64,
 }
 
@@ -110,7 +115,12 @@ impl Stat {
         let name_end = line.iter().rposition(|byte| *byte == b')')?;
         let fields: Vec<_> = std::str::from_utf8(&line[name_end + 1..]).ok()?.split_whitespace().collect();
         let state = *fields.first()?.as_bytes().first()?;
-        Some(Self { state, parent: fields.get(1)?.parse().ok()?, start_ticks: fields.get(19)?.parse().ok()? })
+        Some(Self {
+            state,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            start_ticks: fields.get(19)?.parse().ok()?,
+        })
     }
 
     fn is_dead(&self) -> bool {
@@ -124,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_process_name_may_hold_anything() {
-        let line = b"42 (a) Z 9\xff) S 7 42 42 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123456 0 0";
+        let line = b"42 (a) Z 9\xff) S 7 42 41 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 123456 0 0";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.start_ticks), (b'S', 7, 123_456));
+        assert_eq!((stat.state, stat.parent, stat.session, stat.start_ticks), (b'S', 7, 41, 123_456));
     }
 
     #[test]
@@ -134,6 +144,7 @@ mod tests {
         let me = ProcessIdentity::of(getpid().as_raw_pid()).unwrap();
         assert!(me.is_alive());
         assert!(!ProcessIdentity { start_ticks: me.start_ticks + 1, ..me.clone() }.is_alive());
+        assert!(!ProcessIdentity { session: me.session + 1, ..me.clone() }.is_alive());
         assert!(!ProcessIdentity { boot: "another".to_owned(), ..me }.is_alive());
     }
 }

@@ -38,13 +38,13 @@ fn a_kill_of_the_agents_whole_process_group_leaves_the_shims() {
     let play = Play::new();
     let agent = Agent(play.command().process_group(0).spawn().unwrap());
     let pids = play.file("pids");
-    let placement = play.start("c", &["sh", "-c", "echo $$ > \"$0\"; exec sleep 600", pids.to_str().unwrap()]);
-    let pid = wait_pids(&pids, 1)[0];
+    let placement = play.start("c", &["sh", "-c", "echo $PPID $$ > \"$0\"; exec sleep 600", pids.to_str().unwrap()]);
+    let shim_and_command = wait_pids(&pids, 2);
     play.wait_running(&placement);
     kill_process_group(Pid::from_raw(agent.pid()).unwrap(), Signal::KILL).unwrap();
     drop(agent);
     std::thread::sleep(Duration::from_millis(50));
-    assert!(is_alive(pid));
+    assert!(shim_and_command.into_iter().all(is_alive));
 }
 
 #[test]
@@ -94,22 +94,10 @@ fn an_order_that_no_shim_took_is_reported_not_started() {
     play.wait("the registration", |script| script.registers.first().cloned());
     agent.kill();
     // As an agent leaves it that dies between writing the intent down and the fork.
-    let placement = app::api::calls::PlacementName { container: "c".to_owned(), attempt: 1, history: 7 };
-    let record = Record::at(record_path(&play.data(), &placement));
-    let assignment = app::agent::record::Assignment {
-        placement: placement.clone(),
-        worker: play.worker.clone(),
-        key: "k".to_owned(),
-        command: vec!["true".to_owned()],
-        env: std::collections::BTreeMap::new(),
-        cwd: None,
-        timeout_ms: None,
-        kill_after_ms: 1,
-        if_silent: app::api::calls::IfSilent::Stop,
-    };
-    record.create(&assignment).unwrap();
+    let assignment = play.assignment(&["true"]);
+    Record::at(record_path(&play.data(), &assignment.placement)).create(&assignment).unwrap();
     let _agent = play.agent();
-    assert_eq!(play.wait_end(&placement).event, Event::NotStarted);
+    assert_eq!(play.wait_end(&assignment.placement).event, Event::NotStarted);
 }
 
 /// Case 1: a stranger that is given the pid of a container whose agent, shim and command were killed.

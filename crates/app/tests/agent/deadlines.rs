@@ -1,10 +1,15 @@
 //! A container lives no longer than its agent's lease, agent or not.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use app::agent::clock;
+use app::agent::executor::{Cause, StopRequest};
+use app::agent::files::{Outlives, replace_json};
+use app::agent::record::{Lease, Record, lease_path, record_path};
 use app::api::calls::{Event, IfSilent};
 
-use crate::played::{Play, is_alive, wait, wait_pids};
+use crate::played::{Agent, Play, is_alive, wait, wait_pids};
 
 const KEEPALIVE_MS: u64 = 1_500;
 /// How late a busy machine may be.
@@ -73,18 +78,51 @@ fn a_lost_data_folder_keeps_no_container_alive() {
     std::fs::remove_dir_all(play.data()).unwrap();
     play.script().refuses = true;
     let began = Instant::now();
-    let _agent = play.agent();
+    let log = play.file("log");
+    let mut command = play.command();
+    let _agent = Agent(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
     wait("the container to be ended", || (!is_alive(pid)).then_some(()));
     assert!(began.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK);
 
     play.script().refuses = false; // the old worker is lost by now, and owns nothing
     let tries = play.script().registers.len();
     assert!(tries >= 3, "it goes on trying: {tries}");
+    let words = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(words.matches("another key owns c1\nnext: stowplan worker list").count(), 1, "{words}");
     let order = play.run("d", &["true"]);
     assert_eq!(order.event, Event::Exited { code: 0 });
     let registers = &play.script().registers;
     assert_ne!(registers.last().unwrap().key, first_key);
     assert!(registers.last().unwrap().holds.is_empty());
+}
+
+/// Runs a shim as an agent would that gave it this long, with a command that would leave a file.
+fn shim_end(deadline_in_ms: i64, request: Option<StopRequest>) -> (Option<Event>, bool) {
+    let play = Play::new();
+    let file = play.file("ran");
+    let assignment = play.assignment(&["touch", file.to_str().unwrap()]);
+    let record = Record::at(record_path(&play.data(), &assignment.placement));
+    std::fs::create_dir_all(record.dir().parent().unwrap()).unwrap();
+    let deadline_ms = clock::boot_ms().checked_add_signed(deadline_in_ms).unwrap();
+    let lease = Lease { deadline_ms, keepalive_ms: 60_000, key: "k".to_owned(), boot: clock::boot_id().unwrap() };
+    replace_json(&lease_path(&play.data()), &lease, Outlives::Processes).unwrap();
+    record.create(&assignment).unwrap();
+    if let Some(request) = request {
+        record.ask_to_stop(&request).unwrap();
+    }
+    let mut shim = Command::new(env!("CARGO_BIN_EXE_stowplan"));
+    shim.arg("shim").arg("--dir").arg(record.dir());
+    shim.stdin(record.open_bell().unwrap()).stdout(record.open_notes().unwrap());
+    assert!(shim.status().unwrap().success());
+    (record.end().map(|end| end.event), file.exists())
+}
+
+#[test]
+fn a_command_is_started_only_before_its_deadline_and_only_if_nobody_stopped_it() {
+    assert_eq!(shim_end(60_000, None), (Some(Event::Exited { code: 0 }), true));
+    assert_eq!(shim_end(-1, None), (Some(Event::NotStarted), false));
+    let request = Some(StopRequest { cause: Cause::Stop, kill_after_ms: None });
+    assert_eq!(shim_end(60_000, request), (Some(Event::StopOrder), false));
 }
 
 #[test]

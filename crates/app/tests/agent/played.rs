@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use app::agent::procfs;
+use app::agent::record::Assignment;
 use app::api::calls::{
     Event, HeartbeatAnswer, HeartbeatCall, IfSilent, Order, OrderMark, PlacementName, RegisterAnswer, RegisterCall,
     Report, ReportAnswer, ReportCall, ReportOutcome, StartOrder, StopCause, TakeAnswer, TakeCall, Verdict,
 };
+use app::api::problem::{Kind, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -149,6 +151,21 @@ impl Play {
         placement
     }
 
+    /// What an agent would write down for a shim; its lease is of the key `k`.
+    pub(crate) fn assignment(&self, command: &[&str]) -> Assignment {
+        Assignment {
+            placement: PlacementName { container: "c".to_owned(), attempt: 1, history: HISTORY },
+            worker: self.worker.clone(),
+            key: "k".to_owned(),
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
+            cwd: None,
+            timeout_ms: None,
+            kill_after_ms: 5_000,
+            if_silent: IfSilent::Stop,
+        }
+    }
+
     pub(crate) fn stop(&self, placement: &PlacementName, cause: StopCause) {
         self.order(Order::Stop { placement: placement.clone(), cause });
     }
@@ -266,7 +283,7 @@ async fn register(State(stage): Stages, Json(call): Json<RegisterCall>) -> Respo
     let kill = call.holds.iter().filter(|held| script.kills.contains(held)).cloned().collect();
     script.registers.push(call);
     if script.refuses {
-        let problem = json!({ "title": "refused", "detail": "another key owns c1", "next": "stowplan worker list" });
+        let problem = Problem::new(Kind::WorkerKeyTaken, "another key owns c1").next("stowplan worker list");
         return (StatusCode::CONFLICT, Json(problem)).into_response();
     }
     Json(RegisterAnswer { history: HISTORY, kill, keepalive_ms: script.keepalive_ms, raise_above: None })
