@@ -1,6 +1,6 @@
 //! The agent: runs a worker's containers, and tells the server what becomes of them.
 //!
-//! [`core`] decides, [`driver`] performs; between them an agent is one loop. Containers run under [`shim`]s, processes
+//! [`core`] decides, `driver` performs; between them an agent is one loop. Containers run under [`shim`]s, processes
 //! of their own that outlive the agent; [`record`] is what the two of them write down for each other. [`data`] is the
 //! folder in which an agent keeps who it is.
 

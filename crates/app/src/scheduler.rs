@@ -1,6 +1,6 @@
 //! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
 //!
-//! [`cycle`] is one turn of it; [`view`] is the fleet as it was seen last; `housekeeping` gives up silent workers and
+//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `housekeeping` gives up silent workers and
 //! forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
 
 mod cycle;
