@@ -199,7 +199,7 @@ impl<'a> Watch<'a> {
 
     /// The command is over: so is all that it left behind.
     fn finish(mut self) -> (Event, Option<OutputDocument>) {
-        let _ = kill_process_group(self.leader, Signal::KILL);
+        self.strike(Blow::Kill);
         let status = waitid(WaitId::Pid(self.leader), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).ok().flatten();
         sweep();
         self.stdout.read_what_is_there(output::READS_MAX);

@@ -69,15 +69,17 @@ fn output_is_cut_at_a_character_and_is_text_whatever_the_bytes() {
 fn what_the_command_leaves_behind_is_killed_and_delays_no_end() {
     let play = Play::new();
     let _agent = play.agent();
+    let apart = "setsid sh -c 'echo $$ > \"$0\"; exec sleep 600' \"$0\"";
+    let until_it_runs = "echo hi; until [ -s \"$0\" ]; do sleep 0.02; done";
     let cases = [
-        ("holds-the-pipe", "sleep 600 & echo $! > \"$0\"; echo hi"),
-        ("ignores-term", "(trap '' TERM; exec sleep 600) & echo $! > \"$0\"; echo hi"),
-        ("has-a-session-of-its-own", "setsid sh -c 'echo $$ > \"$0\"; exec sleep 600' \"$0\" & echo hi; sleep 0.2"),
-        ("is-an-orphan", "(setsid sh -c 'echo $$ > \"$0\"; exec sleep 600' \"$0\" &); echo hi; sleep 0.2"),
+        ("holds-the-pipe", "sleep 600 & echo $! > \"$0\"; echo hi".to_owned()),
+        ("ignores-term", "(trap '' TERM; exec sleep 600) & echo $! > \"$0\"; echo hi".to_owned()),
+        ("has-a-session-of-its-own", format!("{apart} & {until_it_runs}")),
+        ("is-an-orphan", format!("({apart} &); {until_it_runs}")),
     ];
     for (name, script) in cases {
         let pids = play.file(name);
-        let placement = play.start(name, &["sh", "-c", script, pids.to_str().unwrap()]);
+        let placement = play.start(name, &["sh", "-c", &script, pids.to_str().unwrap()]);
         play.wait_running(&placement);
         let began = Instant::now();
         let end = play.wait_end(&placement);

@@ -17,8 +17,8 @@ fn an_order_is_started_and_its_end_reported_without_delay() {
     for n in 0..10 {
         assert_eq!(play.run(&format!("c{n}"), &["true"]).event, exited(0));
     }
-    // Each goes from order to reported end before the next; polling anywhere would show.
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?} for ten", began.elapsed());
+    // Each goes from order to reported end before the next: a fifth of a second of waiting anywhere would show.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?} for ten", began.elapsed());
 }
 
 #[test]
