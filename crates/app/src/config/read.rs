@@ -23,6 +23,10 @@ use crate::api::token::Token;
 /// The least keepalive: below it, a busy machine loses workers that are well.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 
+/// Variables that begin like a setting and are none.
+const OTHER_VARIABLES: [&str; 5] =
+    ["STOWPLAN_TOKEN", "STOWPLAN_SERVER", "STOWPLAN_CONTAINER", "STOWPLAN_ATTEMPT", "STOWPLAN_WORKER"];
+
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -44,6 +48,7 @@ pub struct Settled {
 
 /// Reads and checks the whole configuration.
 pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
+    check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
     let figment = layers(args)?;
     let value: Value = figment.extract().map_err(|error| unreadable(&error))?;
     let document: Document = json::read(value.to_string().as_bytes()).map_err(|bad| match bad {
@@ -98,6 +103,15 @@ fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
     }
     let environment = Env::prefixed("STOWPLAN_").only(SETTINGS);
     Ok(figment.merge(environment).merge(Serialized::from(&args.flags, "default")))
+}
+
+/// Refuses a variable that is meant as a setting and names none: a slip of the hand would go unnoticed.
+fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> {
+    let known: Vec<String> = SETTINGS.iter().map(|setting| format!("STOWPLAN_{}", setting.to_uppercase())).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).chain(OTHER_VARIABLES).collect();
+    let is_unknown = |name: &String| name.starts_with("STOWPLAN_") && !known.contains(&name.as_str());
+    let unknown = names.into_iter().find(is_unknown);
+    unknown.map_or(Ok(()), |name| Err(BadField::unknown("environment", &name, &known)))
 }
 
 fn unreadable(error: &figment::Error) -> BadField {
@@ -264,6 +278,16 @@ mod tests {
         assert_eq!(settled.config.policy.failover.len(), 1);
         let file = settled.origins.iter().find(|origin| origin.setting == "batch_window").unwrap();
         assert!(file.origin.ends_with("a.toml"), "{file:?}");
+    }
+
+    #[test]
+    fn a_variable_that_names_no_setting_is_refused() {
+        let check = |name: &str| check_variables([name.to_owned()].into_iter()).map_err(|bad| bad.to_string());
+        for name in ["STOWPLAN_BATCH_WINDOW", "STOWPLAN_TOKEN", "STOWPLAN_WORKER", "PATH"] {
+            assert_eq!(check(name), Ok(()));
+        }
+        let said = check("STOWPLAN_BATCH_WINDW").unwrap_err();
+        assert!(said.contains("STOWPLAN_BATCH_WINDW") && said.contains("STOWPLAN_BATCH_WINDOW?"), "{said}");
     }
 
     #[test]
