@@ -68,6 +68,41 @@ async fn a_failing_and_a_panicking_step_hurt_nobody() {
     assert_eq!(ready, ["a", "b", "c"].map(container));
 }
 
+/// Something of a step that panics when the step is over.
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+/// A panic that no step can be blamed for fails those who share a commit with it; the next is served by a file that was
+/// opened anew.
+#[tokio::test]
+async fn a_panic_between_steps_fails_one_group() {
+    let store = Arc::new(open(&Disk::default()));
+    let guard = PanicsWhenDropped;
+    let spoils: WriteStep = Box::new(move |_: &RowsOf<'_>| {
+        let _ = &guard;
+        Ok(Vec::new())
+    });
+    let store_too = Arc::clone(&store);
+    let grouped = tokio::spawn(async move { store_too.write(&cell(), spoils).await });
+    let answer = grouped.await.expect("no panic of the caller's");
+    assert!(matches!(answer, Err(PortError::Unavailable(_))), "{answer:?}");
+    store.write(&cell(), submit("a".into())).await.expect("it goes on");
+    assert_eq!(read(&store, |rows| Ok(rows.cell()?.ready)).await.expect("readable"), 1);
+}
+
+#[tokio::test]
+async fn a_read_that_panics_hurts_nobody() {
+    let store = Arc::new(open(&Disk::default()));
+    let answer = store.read(&cell(), Box::new(|_: &RowsOf<'_>| panic!("unreadable"))).await;
+    assert!(matches!(answer, Err(PortError::Unavailable(_))), "{answer:?}");
+    assert_eq!(read(&store, |rows| Ok(rows.cell()?.ready)).await.expect("readable"), 0);
+}
+
 /// A row that cannot be encoded fails its step before anything of it is written.
 #[tokio::test]
 async fn a_step_that_cannot_be_written_down_is_refused_whole() {
