@@ -133,9 +133,11 @@ async fn workers_empty(store: &Ports, config: &Config) {
 }
 
 /// What the HTTP surface asks of the planner.
-struct PlannersView {
-    planner: Planner,
-    policy: Arc<Policy>,
+pub struct PlannersView {
+    /// The planner.
+    pub planner: Planner,
+    /// The policy that its plans follow.
+    pub policy: Arc<Policy>,
 }
 
 impl Explain for PlannersView {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use app::api::token::Token;
-use app::http::{Explain, Server, serve};
+use app::http::{Server, serve};
 use app::observe::{Metrics, Watch};
-use app::scheduler::{Planner, Scheduler, Settings};
+use app::scheduler::{Scheduler, Settings};
+use app::serve::PlannersView;
 use domain::batch::BatchPolicy;
-use domain::fleet::{Fleet, Policy};
-use domain::id::{CellName, PlannerId, WorkerId};
+use domain::fleet::Policy;
+use domain::id::{CellName, PlannerId};
 use domain::model::containers::Keep;
 use domain::time::Timestamp;
 use ports::Ports;
@@ -46,30 +47,6 @@ pub(crate) struct Bench {
     stop: watch::Sender<bool>,
 }
 
-/// What the HTTP surface asks of the planner.
-struct Eye {
-    planner: Planner,
-    policy: Arc<Policy>,
-}
-
-impl Explain for Eye {
-    fn fleet(&self) -> Option<Arc<Fleet>> {
-        self.planner.fleet()
-    }
-
-    fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy)
-    }
-
-    fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
-        self.planner.silent_for(worker)
-    }
-
-    fn trouble(&self) -> Option<String> {
-        self.planner.trouble()
-    }
-}
-
 fn clock() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970");
     Timestamp(u64::try_from(since.as_millis()).expect("and not for ever"))
@@ -97,7 +74,7 @@ impl Bench {
         };
         let watch_metrics = Arc::new(Watch::new(Arc::new(Metrics::default())));
         let scheduler = Scheduler::new(ports.clone(), ports.clone(), settings, watch_metrics);
-        let view = Arc::new(Eye { planner: scheduler.planner(), policy: Arc::new(policy) });
+        let view = Arc::new(PlannersView { planner: scheduler.planner(), policy: Arc::new(policy) });
         let (stop, stopping) = watch::channel(false);
         if setup.plans {
             tokio::spawn(scheduler.run(stopping.clone()));
