@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use ports::{PortError, PortResult, Source};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
@@ -25,9 +26,27 @@ pub(super) struct StoreFile {
     _lock: Option<File>,
 }
 
+/// How long a lock that is held may take to come free; it is tried every `LOCK_PAUSE`.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// See `LOCK_PATIENCE`.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 impl StoreFile {
     /// Opens the store's file in the folder `dir`, or makes both.
+    ///
+    /// A process that has just been started by the last holder holds its locks until it runs its own program: only a lock
+    /// that stays means that the store is in use.
     pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match Self::try_open(dir) {
+                Err(OpenError::InUse { .. }) if Instant::now() < deadline => std::thread::sleep(LOCK_PAUSE),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn try_open(dir: &Path) -> Result<Self, OpenError> {
         let folder = |source| OpenError::Folder { path: dir.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder)?;
         let lock = lock(dir)?;
