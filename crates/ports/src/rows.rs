@@ -3,6 +3,7 @@
 //! A store that can run a step over its rows in one atomic transaction implements [`RowStore`]; [`RowPorts`] makes the
 //! five ports of it by running the steps of `domain::model`.
 
+mod finished;
 mod memory;
 mod repositories;
 mod signals;
@@ -15,6 +16,7 @@ use domain::id::{CellName, Revision};
 use domain::model::{Change, Fence, Rows};
 
 use crate::{Limits, PortError, PortResult, Ports};
+use finished::Finished;
 pub use memory::MemoryStore;
 use signals::Signals;
 
@@ -60,16 +62,16 @@ impl<S: RowStore + ?Sized> RowStore for Arc<S> {
 
 /// The five ports over one [`RowStore`].
 pub struct RowPorts<S> {
-    store: S,
+    store: Arc<S>,
     known: Mutex<BTreeSet<CellName>>,
-    signals: Signals,
+    signals: Arc<Signals>,
 }
 
 impl<S: RowStore> RowPorts<S> {
     /// Makes the ports.
     pub fn over(store: S) -> Ports {
         let limits = store.limits();
-        let ports = Arc::new(Self { store, known: Mutex::default(), signals: Signals::default() });
+        let ports = Arc::new(Self { store: Arc::new(store), known: Mutex::default(), signals: Arc::default() });
         Ports {
             backlog: ports.clone(),
             workers: ports.clone(),
@@ -94,10 +96,14 @@ impl<S: RowStore> RowPorts<S> {
             answer.put((answer_now, signals::Effect::of(&changes)));
             Ok(changes)
         };
-        self.store.write(cell, Box::new(run)).await?;
-        let (answer, effect) = slot.take()?;
-        self.signals.raise(cell, effect);
-        Ok(answer)
+        let (store, signals, cell) = (Arc::clone(&self.store), Arc::clone(&self.signals), cell.clone());
+        let written = async move {
+            store.write(&cell, Box::new(run)).await?;
+            let (answer, effect) = slot.take()?;
+            signals.raise(&cell, effect);
+            Ok(answer)
+        };
+        Finished::of(written).await
     }
 
     /// Runs a fenced step that writes.
