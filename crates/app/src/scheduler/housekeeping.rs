@@ -29,6 +29,8 @@ const GAP_MAX: Duration = Duration::from_secs(4);
 const CONTAINERS_MAX: usize = 1_000;
 /// With fewer silent workers than this, each is given up however few there are.
 const BRAKE_WORKERS: usize = 5;
+/// How often a worker beats within its keepalive.
+const BEATS_IN_KEEPALIVE: u32 = 5;
 
 /// Keeps house until the mandate is lost; answers why.
 pub(super) async fn run(
@@ -38,7 +40,7 @@ pub(super) async fn run(
     view: &RwLock<View>,
     observer: &dyn Observer,
 ) -> PortError {
-    let mut house = House { ports, settings, mandate, view, observer, silence: Silence::default(), ticks: 0 };
+    let mut house = House::new(ports, settings, mandate, view, observer);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -51,18 +53,33 @@ pub(super) async fn run(
     }
 }
 
-struct House<'a> {
+pub(super) struct House<'a> {
     ports: &'a Ports,
     settings: &'a Settings,
     mandate: &'a Mandate,
     view: &'a RwLock<View>,
     observer: &'a dyn Observer,
     silence: Silence,
+    /// Losses that were begun and not ended: whoever is given up is heard of no more, and would be forgotten.
+    unfinished: Vec<Loss>,
     ticks: u32,
+    /// Whether more ended long ago than one call forgets.
+    forgetting: bool,
 }
 
-impl House<'_> {
-    async fn tick(&mut self) -> PortResult<()> {
+impl<'a> House<'a> {
+    pub(super) fn new(
+        ports: &'a Ports,
+        settings: &'a Settings,
+        mandate: &'a Mandate,
+        view: &'a RwLock<View>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let (silence, unfinished) = (Silence::default(), Vec::new());
+        Self { ports, settings, mandate, view, observer, silence, unfinished, ticks: 0, forgetting: false }
+    }
+
+    pub(super) async fn tick(&mut self) -> PortResult<()> {
         self.ticks += 1;
         let beats = self.ports.workers.beats(&self.settings.cell).await?;
         self.silence.hear(&beats, Instant::now());
@@ -75,9 +92,10 @@ impl House<'_> {
         if self.ticks.is_multiple_of(RENEW_EVERY) {
             self.ports.leadership.renew(self.mandate).await?;
         }
-        if self.ticks.is_multiple_of(FORGET_EVERY) {
-            let now = (self.settings.clock)();
-            self.ports.containers.forget(&self.settings.cell, now, self.settings.keep, CONTAINERS_MAX).await?;
+        if self.forgetting || self.ticks.is_multiple_of(FORGET_EVERY) {
+            let (cell, now, keep) = (&self.settings.cell, (self.settings.clock)(), self.settings.keep);
+            let forgotten = self.ports.containers.forget(cell, now, keep, CONTAINERS_MAX).await?;
+            self.forgetting = forgotten.more;
         }
         Ok(())
     }
@@ -85,24 +103,34 @@ impl House<'_> {
     /// Gives up who was silent for keepalive and grace, and tells what runs past a drain to stop.
     async fn lose(&mut self) -> PortResult<()> {
         let drains = self.with_view(|view| view.drains_due());
-        let mut losses: Vec<Loss> = drains.into_iter().map(|worker| Loss::DrainDue { worker }).collect();
-        let silent = self.silence.longer_than(self.settings.keepalive + self.settings.grace);
-        let workers = self.silence.heard.len();
-        if silent.len() >= BRAKE_WORKERS && silent.len() * 4 > workers {
-            self.observer.losing_suspended(silent.len(), workers);
-        } else {
-            losses.extend(silent);
-        }
-        if losses.is_empty() {
-            return Ok(());
-        }
-        let now = (self.settings.clock)();
-        let outcomes = self.ports.placements.lose(self.mandate, now, losses.clone(), CONTAINERS_MAX).await?;
-        for (loss, outcome) in losses.iter().zip(outcomes) {
-            if let (Loss::Silent { worker, .. }, LossOutcome::Done(moved) | LossOutcome::More(moved)) = (loss, outcome)
-            {
-                self.observer.worker_lost(worker, moved);
+        let drains = drains.into_iter().map(|worker| Loss::DrainDue { worker });
+        let silent = match self.silence.given_up(self.settings.keepalive, self.settings.grace) {
+            Ok(silent) => silent,
+            Err(Brake { silent, workers }) => {
+                self.observer.losing_suspended(silent, workers);
+                Vec::new()
             }
+        };
+        for loss in drains.chain(silent) {
+            if !self.unfinished.contains(&loss) {
+                self.unfinished.push(loss);
+            }
+        }
+        while !self.unfinished.is_empty() {
+            let now = (self.settings.clock)();
+            let losses = self.unfinished.clone();
+            let outcomes = self.ports.placements.lose(self.mandate, now, losses, CONTAINERS_MAX).await?;
+            let mut outcomes = outcomes.into_iter();
+            let observer = self.observer;
+            self.unfinished.retain(|loss| {
+                let outcome = outcomes.next();
+                if let (Loss::Silent { worker, .. }, Some(LossOutcome::Done(moved) | LossOutcome::More(moved))) =
+                    (loss, outcome)
+                {
+                    observer.worker_lost(worker, moved);
+                }
+                outcome.is_none_or(|outcome| outcome.more().is_some())
+            });
         }
         Ok(())
     }
@@ -114,10 +142,17 @@ impl House<'_> {
 
 /// Who has been silent since when, counted on our own clock from the answer in which a number was first seen.
 #[derive(Default)]
-struct Silence {
+pub(super) struct Silence {
     store: Option<(Boot, History)>,
     polled_at: Option<Instant>,
     heard: BTreeMap<WorkerId, Heard>,
+}
+
+/// So many of so many workers are silent at once that none is given up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Brake {
+    pub(super) silent: usize,
+    pub(super) workers: usize,
 }
 
 /// The last that was heard of a worker.
@@ -129,7 +164,7 @@ struct Heard {
 
 impl Silence {
     /// Takes in an answer. A gap between polls, another boot or history begins every count anew.
-    fn hear(&mut self, beats: &Beats, now: Instant) {
+    pub(super) fn hear(&mut self, beats: &Beats, now: Instant) {
         let store = Some((beats.boot, beats.history));
         let gap = self.polled_at.is_none_or(|at| now.duration_since(at) > GAP_MAX);
         if self.store != store || gap {
@@ -154,7 +189,18 @@ impl Silence {
         self.heard.iter().map(|(worker, heard)| (worker.clone(), polled_at - heard.since)).collect()
     }
 
-    /// Whom to give up.
+    /// Whom to give up; nobody if too many are silent at once. Workers that were cut off together were heard of last at
+    /// different times, a beat apart: whoever will be due within a beat counts as silent with those who are.
+    pub(super) fn given_up(&self, keepalive: Duration, grace: Duration) -> Result<Vec<Loss>, Brake> {
+        let patience = keepalive + grace;
+        let due = self.longer_than(patience);
+        let silent = self.longer_than(patience.saturating_sub(keepalive / BEATS_IN_KEEPALIVE)).len();
+        let workers = self.heard.len();
+        let braked = silent >= BRAKE_WORKERS && silent * 4 > workers;
+        if braked && !due.is_empty() { Err(Brake { silent, workers }) } else { Ok(due) }
+    }
+
+    /// Who was silent for longer than this.
     fn longer_than(&self, patience: Duration) -> Vec<Loss> {
         let (Some((boot, _)), Some(polled_at)) = (self.store, self.polled_at) else {
             return Vec::new();

@@ -1,5 +1,7 @@
 //! The cycle on the memory store for behaviour, and on fakes for faults and for "never called".
 
+mod house;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};

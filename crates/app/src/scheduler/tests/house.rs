@@ -1,0 +1,76 @@
+//! Housekeeping: who is given up, how far, and when nobody is.
+
+use domain::id::{Boot, CallNumber, History};
+use domain::model::containers::Forgotten;
+use domain::model::placements::{Loss, LossOutcome};
+use domain::model::workers::Beats;
+use ports::MockContainerRepository;
+use tokio::time::{Instant, advance};
+
+use super::super::housekeeping::{House, Silence};
+use super::*;
+
+fn house(bench: &Bench) -> House<'_> {
+    House::new(&bench.ports, &bench.settings, &bench.mandate, &bench.view, &bench.notes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_given_up_to_the_last_of_what_it_owned() {
+    let mut bench = Bench::with_workers(1, 1_000).await;
+    let mut answers = vec![Ok(vec![LossOutcome::Done(1)]), Err(PortError::unavailable("away"))];
+    answers.extend([Ok(vec![LossOutcome::More(1_000)]), Ok(vec![LossOutcome::More(1_000)])]);
+    let mut fake = MockPlacementRepository::new();
+    fake.expect_lose().times(4).returning(move |_, _, losses, _| {
+        assert!(matches!(&losses[..], [Loss::Silent { .. }]));
+        answers.pop().unwrap()
+    });
+    bench.ports.placements = Arc::new(fake);
+    let mut house = house(&bench);
+    let mut failed = 0;
+    for _ in 0..5 {
+        failed += usize::from(house.tick().await.is_err());
+        advance(Duration::from_secs(3)).await;
+    }
+    assert_eq!(failed, 1, "the third call was not answered");
+}
+
+#[test]
+fn workers_cut_off_together_are_not_given_up_one_after_the_other() {
+    let (keepalive, grace) = (Duration::from_mins(2), Duration::from_secs(15));
+    let began = Instant::now();
+    let mut silence = Silence::default();
+    let mut braked = false;
+    for second in (0..300).step_by(2) {
+        let numbers = (0..100).map(|worker: u64| {
+            // Each beats every 24 s in its own time; 40 of them were heard of last within the first minute.
+            let last = if worker < 40 { second.min(60) } else { second };
+            let number = CallNumber((last + worker % 24) / 24);
+            (WorkerId::new(&format!("w{worker:03}")).unwrap(), Incarnation(1), number)
+        });
+        let (boot, history) = (Boot::from_random(1), History::from_random(1));
+        silence.hear(&Beats { boot, history, numbers: numbers.collect() }, began + Duration::from_secs(second));
+        match silence.given_up(keepalive, grace) {
+            Ok(given_up) => assert!(given_up.is_empty(), "{} given up after {second} s", given_up.len()),
+            Err(brake) => {
+                assert_eq!(brake.workers, 100);
+                braked = true;
+            }
+        }
+    }
+    assert!(braked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_long_ago_is_forgotten_to_the_last() {
+    let mut bench = Bench::new().await;
+    let mut more = vec![false, true, true];
+    let mut fake = MockContainerRepository::new();
+    fake.expect_forget()
+        .times(3)
+        .returning(move |_, _, _, _| Ok(Forgotten { containers: 1_000, more: more.pop().unwrap() }));
+    bench.ports.containers = Arc::new(fake);
+    let mut house = house(&bench);
+    for _ in 0..12 {
+        house.tick().await.unwrap();
+    }
+}
