@@ -24,6 +24,7 @@ use domain::request::Submission;
 use domain::time::Timestamp;
 use ports::{PortError, Ports};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 pub use cycle::Scheduled;
 pub use report::{BatchReport, Observer};
@@ -90,6 +91,8 @@ pub struct Scheduler {
 
 /// How many requests for a worker by name may wait for the cycle to end.
 const SCHEDULE_CALLS_MAX: usize = 64;
+/// How long a planner that stepped down waits before it asks for the cell again.
+const STEPPED_DOWN: Duration = Duration::from_millis(500);
 
 impl Scheduler {
     /// Puts a scheduler together; it does nothing before [`Scheduler::run`]. Batches and housekeeping have ports of their
@@ -115,15 +118,23 @@ impl Scheduler {
             self.planner.holds_mandate.store(true, Ordering::Release);
             self.observer.mandate_changed(true);
             self.view_mut().forget_all();
-            tokio::select! {
+            let error = tokio::select! {
                 error = cycle::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer, &mut self.calls) =>
-                    self.observer.stepped_down(&error),
+                    Some(error),
                 error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, &self.planner.view, &*self.observer) =>
-                    self.observer.stepped_down(&error),
-                _ = stop.changed() => mandate::resign(&self.housekeeping, &mandate).await,
-            }
+                    Some(error),
+                _ = stop.changed() => {
+                    mandate::resign(&self.housekeeping, &mandate).await;
+                    None
+                }
+            };
             self.planner.holds_mandate.store(false, Ordering::Release);
             self.observer.mandate_changed(false);
+            if let Some(error) = error {
+                self.observer.stepped_down(&error);
+                // What made it leave may still be so.
+                let _ = timeout(STEPPED_DOWN, stop.changed()).await;
+            }
         }
     }
 

@@ -65,9 +65,13 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         grace: config.grace,
     };
     let (stop, stopped) = watch::channel(false);
-    let planning = tokio::spawn(scheduler.run(stopped));
+    let mut planning = tokio::spawn(scheduler.run(stopped));
     let told = told_to_stop(args.drain_on_stdin_eof, store, config);
-    crate::http::serve(listener, server, told).await?;
+    tokio::select! {
+        closed = crate::http::serve(listener, server, told) => closed?,
+        // It ends only when it is told to, or by a panic: without it nothing would be placed any more.
+        ended = &mut planning => return ended.context("the planner failed"),
+    }
     stop.send_replace(true);
     planning.await?;
     Ok(())
