@@ -8,10 +8,11 @@ use domain::batch::{BatchDecision, BatchWindow, Flush};
 use domain::container::Phase;
 use domain::id::{ContainerId, Revision};
 use domain::model::Mandate;
-use domain::model::backlog::{InLine, Line, SubmitOutcome};
+use domain::model::backlog::{InLine, SubmitOutcome};
 use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::Look;
 use domain::placement::{Candidate, Verdict, place_on, plan};
+use domain::request::OrderKey;
 use domain::retry::Backoff;
 use domain::wait::Rule;
 use ports::{PortError, PortResult, Ports};
@@ -58,6 +59,7 @@ pub(super) async fn run(
             Ok(()) => {}
             Err(error @ PortError::Unavailable(_)) => {
                 cycle.store_failed(&error);
+                cycle.begin_again();
                 cycle.failures += 1;
                 sleep(RETRY.delay(cycle.failures, u64::from(cycle.failures))).await;
             }
@@ -86,8 +88,9 @@ pub(super) struct Cycle<'a> {
 
 /// What was read for one batch.
 struct Batch {
-    line: Line,
+    /// In line and from lots, first in line first.
     candidates: Vec<InLine>,
+    corrupt: Vec<(OrderKey, ContainerId)>,
     /// Whether the fleet was read for it.
     looked: bool,
     /// Whether more wait than one batch holds.
@@ -122,8 +125,8 @@ impl<'a> Cycle<'a> {
     /// One cycle. Answers whether there may be more to do at once.
     pub(super) async fn once(&mut self) -> PortResult<bool> {
         let batch = self.next_and_look().await?;
-        if batch.candidates.is_empty() && batch.line.corrupt.is_empty() {
-            return Ok(self.refill.is_wanted());
+        if batch.candidates.is_empty() && batch.corrupt.is_empty() {
+            return Ok(batch.more || self.has_more());
         }
         let (batch, verdicts, mut report) = self.plan(batch).await?;
         let refused = self.commit(&batch, verdicts, &mut report).await?;
@@ -131,19 +134,25 @@ impl<'a> Cycle<'a> {
         if refused {
             sleep(RETRY.delay(self.failures, 0)).await;
         }
-        Ok(batch.more || refused || self.room_unread || self.refill.is_wanted())
+        Ok(batch.more || refused || self.has_more())
+    }
+
+    /// Whether those who wait in lots are to be asked, or read, at once.
+    fn has_more(&self) -> bool {
+        self.room_unread || self.refill.is_wanted() || self.view().has_freed()
     }
 
     /// The first requests in line, and what changed in the fleet: two reads, one round trip.
     async fn next_and_look(&mut self) -> PortResult<Batch> {
         let began = self.gathering.take().unwrap_or_else(Instant::now);
-        let lots = self.refill.take();
-        let cached = self.view().is_fresh(self.settings.batch.fleet_cache());
         let size_max = self.settings.batch.size_max();
+        let lots = self.refill.take(size_max);
+        let cached = self.view().is_fresh(self.settings.batch.fleet_cache());
         // One more than a batch holds, to know whether there is more.
-        let next = self.ports.backlog.next(&self.settings.cell, None, size_max + 1, lots);
+        let limit = (size_max + 1).min(self.ports.limits.call_items_max);
+        let next = self.ports.backlog.next(&self.settings.cell, None, limit, lots);
         let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
-        let (mut line, ()) = tokio::try_join!(next, look)?;
+        let (line, ()) = tokio::try_join!(next, look)?;
         self.view_mut().note_trouble(None);
         self.seen = line.mark.revision;
         let mut looked = !cached;
@@ -154,24 +163,48 @@ impl<'a> Cycle<'a> {
         if looked {
             self.fleet_was_read();
         }
-        let more = line.ready.len() > size_max;
-        line.ready.truncate(size_max);
-        let from_lots = line.lots.iter().flat_map(|(_, members)| members);
-        let candidates = line.ready.iter().chain(from_lots).cloned().collect();
-        Ok(Batch { line, candidates, looked, more, began })
+        self.ask_lots(!line.lots.is_empty());
+        let mut more = line.ready.len() + line.corrupt.len() >= limit;
+        let from_lots = line.lots.into_iter().flat_map(|(_, members)| members);
+        let mut candidates: Vec<InLine> = line.ready.into_iter().chain(from_lots).collect();
+        candidates.sort_by_key(|waiting| waiting.candidate.key);
+        // Who is left out of a full batch is read again with the next.
+        while candidates.len() > size_max {
+            match candidates.pop().and_then(|last| last.candidate.lot) {
+                Some(lot) => self.refill.put_back(lot),
+                None => more = true,
+            }
+        }
+        let mut corrupt = line.corrupt;
+        corrupt.truncate(self.ports.limits.call_items_max - candidates.len());
+        Ok(Batch { candidates, corrupt, looked, more, began })
     }
 
-    /// After a look: whatever became free may serve those who wait.
     fn fleet_was_read(&mut self) {
         self.room_unread = false;
+        let fleet = self.view().fleet();
+        self.observer.fleet_seen(&fleet);
+    }
+
+    /// Whatever became free, whoever saw it, may serve those who wait. While some are being `read` the fleet does not
+    /// show yet what they take.
+    fn ask_lots(&mut self, read: bool) {
         let mut view = self.view_mut();
         let (freed, fleet) = (view.take_freed(), view.fleet());
         drop(view);
-        self.observer.fleet_seen(&fleet);
         if freed {
-            self.refill.want_what_fits(&fleet, &self.settings.policy, self.settings.batch.size_max());
+            self.refill.ask_all(&fleet);
+        }
+        if !read {
+            self.refill.ask(&fleet, &self.settings.policy, self.settings.batch.size_max());
         }
         self.refill.sweep_when_due(&fleet);
+    }
+
+    /// After a turn that did not end: what it had read from lots is forgotten, so all are asked once more.
+    fn begin_again(&mut self) {
+        self.room_unread = true;
+        self.view_mut().note_freed();
     }
 
     /// Plans the batch. If anything does not fit on a cached fleet, the changes are read and all of it planned once more,
@@ -209,19 +242,14 @@ impl<'a> Cycle<'a> {
     async fn commit(&mut self, batch: &Batch, verdicts: Vec<Verdict>, report: &mut BatchReport) -> PortResult<bool> {
         let mut decisions = Vec::with_capacity(verdicts.len());
         let mut deciding = Vec::with_capacity(verdicts.len());
-        let mut workers = BTreeSet::new();
         for (waiting, verdict) in batch.candidates.iter().zip(verdicts) {
-            if let Verdict::Place { worker, .. } = &verdict {
-                workers.insert(worker.clone());
-            }
             if let Some(decision) = decision(&waiting.candidate, verdict) {
                 decisions.push(decision);
                 deciding.push(waiting);
             }
         }
-        report.workers_used = workers.len();
         self.observer.batch_planned(report);
-        decisions.extend(batch.line.corrupt.iter().map(|(key, id)| Decision {
+        decisions.extend(batch.corrupt.iter().map(|(key, id)| Decision {
             container: id.clone(),
             attempt: domain::id::Attempt(0),
             kind: DecisionKind::ParkCorrupt { key: *key, detail: "the request's row cannot be decoded".to_owned() },
@@ -254,6 +282,7 @@ impl<'a> Cycle<'a> {
             }
         };
         let mut view = self.view_mut();
+        view.note_trouble(None);
         view.apply_commit(decisions, deciding, &answer);
         if tries > 0 {
             // What a repeated commit answers may have been done by the first: the fleet is read again.
@@ -274,11 +303,14 @@ impl<'a> Cycle<'a> {
     fn tell(&self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer, report: &mut BatchReport) {
         let now = (self.settings.clock)();
         let mut corrupt: Vec<ContainerId> = Vec::new();
+        let mut workers = BTreeSet::new();
         for (index, (decision, outcome)) in decisions.iter().zip(&answer.outcomes).enumerate() {
             *report.outcomes.entry(outcome.word()).or_default() += 1;
             match &decision.kind {
-                DecisionKind::Place { .. } if *outcome == Outcome::Done => {
+                // What was waiting when it was read and is done already was done by a commit whose answer was lost.
+                DecisionKind::Place { worker, .. } if matches!(outcome, Outcome::Done | Outcome::AlreadyDone) => {
                     report.placed += 1;
+                    workers.insert(worker);
                     report.waited.extend(deciding.get(index).map(|waiting| waiting.submitted.until(now)));
                 }
                 DecisionKind::Park { why, .. } if *outcome == Outcome::Done => {
@@ -288,6 +320,7 @@ impl<'a> Cycle<'a> {
                 _ => {}
             }
         }
+        report.workers_used = workers.len();
         if !corrupt.is_empty() {
             self.observer.corrupt_parked(&corrupt);
         }
@@ -318,13 +351,16 @@ impl<'a> Cycle<'a> {
     /// Waits for ready work, freed room, a call, or the next sweep.
     async fn wait(&mut self, calls: &mut mpsc::Receiver<ScheduleCall>) -> PortResult<()> {
         let at_most = self.refill.until_sweep().max(Duration::from_millis(1));
-        let wait = self.ports.backlog.wait(&self.settings.cell, self.seen, at_most);
+        let noticed = self.view().noticed();
+        let noticed = noticed.notified();
+        let seen = self.seen_in_full();
+        let wait = self.ports.backlog.wait(&self.settings.cell, seen, at_most);
         tokio::select! {
+            () = noticed => {}
             woken = timeout(at_most * 2, wait) => {
                 if let Ok(woken) = woken {
                     let woken = woken?;
-                    let somebody_waits = !self.view().fleet().lots.is_empty();
-                    self.room_unread |= somebody_waits && woken > self.seen;
+                    self.room_unread |= self.view().somebody_waits() && woken > seen;
                 }
             }
             Some(call) = calls.recv() => self.schedule(call).await?,
@@ -332,6 +368,13 @@ impl<'a> Cycle<'a> {
         let fleet = self.view().fleet();
         self.refill.sweep_when_due(&fleet);
         Ok(())
+    }
+
+    /// How far both the line and, for those who wait in lots, the fleet were read: they are read at once, and either may
+    /// be the older.
+    fn seen_in_full(&self) -> Revision {
+        let view = self.view();
+        if view.somebody_waits() { view.upto().unwrap_or(Revision(0)).min(self.seen) } else { self.seen }
     }
 
     /// Places one request on one worker by name, through the same commit as a batch.
@@ -373,6 +416,8 @@ impl<'a> Cycle<'a> {
         };
         let kind = DecisionKind::Place { worker: worker.id.clone(), incarnation: worker.incarnation, booking };
         let decision = Decision { container: row.id.clone(), attempt: row.attempt, kind };
+        // Nobody else may hold the fleet while the commit is booked in it: it would be copied.
+        drop(fleet);
         let lot = row.state.lot().cloned();
         let candidate = Candidate { id: row.id, key: row.key, attempt: row.attempt, ask: row.ask, lot };
         let waiting = InLine { candidate, submitted: row.submitted };

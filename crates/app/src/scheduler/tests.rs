@@ -1,6 +1,8 @@
 //! The cycle on the memory store for behaviour, and on fakes for faults and for "never called".
 
 mod house;
+mod lots;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -194,6 +196,7 @@ async fn an_unanswered_commit_is_repeated_with_the_same_ids() {
     assert_eq!(bench.notes.failed.load(Ordering::Relaxed), 1);
     let outcomes = bench.notes.batches.lock().unwrap()[0].outcomes.clone();
     assert_eq!(outcomes, BTreeMap::from([("already_done", 2)]));
+    assert_eq!(bench.notes.batches.lock().unwrap()[0].placed, 2, "the first try placed them");
 }
 
 #[tokio::test]
@@ -211,8 +214,8 @@ async fn a_stale_term_ends_the_planning() {
 
 #[tokio::test]
 async fn one_refusal_hurts_no_other() {
-    let mut bench = Bench::with_workers(1, 10_000).await;
-    bench.submit(vec![request("a", 1_000, 0), request("b", 1_000, 0), request("c", 1_000, 0)]).await;
+    let mut bench = Bench::with_workers(2, 2_000).await;
+    bench.submit(vec![request("a", 1_500, 0), request("b", 1_500, 0), request("c", 500, 0)]).await;
     let inner = Arc::clone(&bench.ports.placements);
     let calls = AtomicUsize::new(0);
     let mut fake = MockPlacementRepository::new();
@@ -230,6 +233,8 @@ async fn one_refusal_hurts_no_other() {
     assert!(cycle.once().await.unwrap(), "what was refused is planned again at once");
     assert!(bench.worker_of("a").await.is_some() && bench.worker_of("c").await.is_some());
     assert_eq!(bench.worker_of("b").await, None);
+    let used = bench.notes.batches.lock().unwrap()[0].workers_used;
+    assert_eq!(used, 1, "a and c are on one worker; the other was only planned");
     let _ = cycle.once().await.unwrap();
     assert!(bench.worker_of("b").await.is_some());
 }

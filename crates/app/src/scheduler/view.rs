@@ -10,7 +10,9 @@ use domain::model::FleetName;
 use domain::model::backlog::InLine;
 use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::LookPage;
+use domain::wait::LotKey;
 use domain::worker::{Closed, Status, Worker, WorkerRow};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The cached fleet, and what the planner's own clock says about it.
@@ -18,9 +20,13 @@ use tokio::time::Instant;
 pub struct View {
     fleet: Arc<Fleet>,
     upto: Option<Revision>,
+    /// The end of the last commit of our own.
+    committed: Revision,
     read_at: Option<Instant>,
     stale: bool,
     freed: bool,
+    /// Told when room or quota is seen to be free, whoever looked.
+    noticed: Arc<Notify>,
     drains: BTreeMap<WorkerId, Drain>,
     silent: BTreeMap<WorkerId, Duration>,
     trouble: Option<String>,
@@ -63,9 +69,29 @@ impl View {
         *self = Self::default();
     }
 
-    /// Forgets what was read, but not what the clock says.
+    /// Forgets what was read, but not what the clock says. What is read next is not all before its last page.
     pub(super) fn read_anew(&mut self) {
-        (self.fleet, self.upto) = (Arc::default(), None);
+        (self.fleet, self.upto, self.committed, self.stale) = (Arc::default(), None, Revision(0), true);
+    }
+
+    /// Whether somebody may wait in a lot: a view that is stale may not show it.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.stale || !self.fleet.lots.is_empty()
+    }
+
+    /// Whether room or quota became free since it was asked last.
+    pub(super) fn has_freed(&self) -> bool {
+        self.freed
+    }
+
+    /// Has all who wait asked once more.
+    pub(super) fn note_freed(&mut self) {
+        self.freed = true;
+    }
+
+    /// Tells when room or quota is seen to be free.
+    pub(super) fn noticed(&self) -> Arc<Notify> {
+        Arc::clone(&self.noticed)
     }
 
     /// Whether room or quota became free since this was asked last.
@@ -73,11 +99,16 @@ impl View {
         std::mem::take(&mut self.freed)
     }
 
-    /// Takes in a page of changes.
+    /// Takes in a page of changes; not one that was read before what is known already, such as a commit of our own: it
+    /// would take back what the commit booked.
     pub(super) fn apply(&mut self, page: LookPage) {
-        self.upto = Some(page.upto.revision);
+        let upto = page.upto.revision;
+        if self.upto.is_some_and(|known| upto < known) || (!page.more && upto < self.committed) {
+            return;
+        }
+        (self.upto, self.stale) = (Some(upto), page.more);
         if !page.more {
-            (self.read_at, self.stale) = (Some(Instant::now()), false);
+            self.read_at = Some(Instant::now());
         }
         let fleet = Arc::make_mut(&mut self.fleet);
         for name in page.gone {
@@ -101,12 +132,25 @@ impl View {
             let before = fleet.usage.insert(workspace, usage);
             self.freed |= before.is_some_and(|before| before.exceeds(&usage));
         }
-        fleet.lots.extend(page.lots.into_iter().map(|lot| (lot.key.clone(), lot)));
+        for lot in page.lots {
+            let (first, of_quota) = (lot.first, matches!(lot.key, LotKey::Quota(_)));
+            let before = fleet.lots.insert(lot.key.clone(), lot);
+            // Who comes next in a quota's lot may ask for less than who was first when it was parked.
+            self.freed |= of_quota && before.is_none_or(|before| before.first != first);
+        }
+        if self.freed {
+            self.noticed.notify_waiters();
+        }
     }
 
     /// Books what a commit of our own placed. The cached revision moves on only if nobody wrote in between, and if all
     /// that the commit changed is booked here.
     pub(super) fn apply_commit(&mut self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer) {
+        self.committed = answer.after;
+        if self.upto >= Some(answer.after) {
+            // A look that began while the commit was on its way has read it: it is booked already.
+            return;
+        }
         let fleet = Arc::make_mut(&mut self.fleet);
         for ((decision, waiting), outcome) in decisions.iter().zip(deciding).zip(&answer.outcomes) {
             let candidate = &waiting.candidate;
@@ -138,7 +182,8 @@ impl View {
     /// Workers whose drain has come due.
     pub(super) fn drains_due(&self) -> Vec<WorkerId> {
         let due = |drain: &Drain| drain.since.elapsed() >= drain.within;
-        self.drains.iter().filter(|(_, drain)| due(drain)).map(|(id, _)| id.clone()).collect()
+        let there = |id: &WorkerId| self.fleet.worker(id).is_some();
+        self.drains.iter().filter(|(id, drain)| due(drain) && there(id)).map(|(id, _)| id.clone()).collect()
     }
 
     /// Notes how long workers have been silent.
