@@ -5,6 +5,7 @@ mod fleet;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use fleet::{Fleet, Options, descendants, http};
@@ -30,6 +31,49 @@ fn a_restart_between_two_heartbeats_keeps_the_container() {
     assert_eq!(stopped.code, 0, "{stopped:?}");
     fleet.wait_for_state("pair", "stopped", 1);
     assert!(fleet.running("sleep 601").is_empty(), "no process of the group is left");
+}
+
+/// Says that the test runs inside a pid namespace of its own.
+const INSIDE: &str = "CASES_INSIDE_A_PID_NAMESPACE";
+
+#[test]
+fn a_recycled_process_id_is_a_stranger() {
+    if std::env::var_os(INSIDE).is_none() {
+        let mut command = Command::new("unshare");
+        command.args(["-pf", "--mount-proc"]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_recycled_process_id_is_a_stranger", "--nocapture"]).env(INSIDE, "1");
+        assert!(command.status().unwrap().success(), "failed inside (it takes root to make a pid namespace)");
+        return;
+    }
+    let mut fleet = Fleet::start(1);
+    fleet.stowplan(&["submit", "--id", "old", "--", "sleep", "612"]);
+    fleet.wait_for_state("old", "running", 1);
+    let pid = fleet.running("sleep 612")[0];
+    let shim = fleet::pids().find(|shim| fleet::descendants(*shim).first() == Some(&pid)).unwrap();
+    fleet.kill_agent("worker-01");
+    fleet::signal(shim, "KILL");
+    fleet::signal(pid, "KILL");
+    // Orphans fall to this process, the first of the namespace.
+    fleet.eventually("the pid is free", Duration::from_secs(5), || {
+        let (orphan, how) = (rustix::process::Pid::from_raw(pid.cast_signed()), rustix::process::WaitOptions::NOHANG);
+        let _ = rustix::process::waitpid(orphan, how);
+        !std::path::Path::new(&format!("/proc/{pid}")).exists()
+    });
+    let mut stranger = loop {
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
+        let mut child = Command::new("sh").args(["-c", "trap 'exit 1' TERM; sleep 4 & wait"]).spawn().unwrap();
+        if child.id() == pid {
+            break child;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    fleet.start_agent("worker-01");
+    fleet.wait_for_state("old", "running", 2);
+    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
+    assert_eq!(stranger.wait().unwrap().code(), Some(0), "and ends undisturbed");
+    let end = fleet.container("old")["last_end"]["kind"].clone();
+    assert_eq!(end, "gone", "lost, as the agent that came back reported it");
 }
 
 #[test]
