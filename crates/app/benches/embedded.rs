@@ -32,19 +32,7 @@ fn cell() -> CellName {
 }
 
 fn submission(id: &str) -> Submission {
-    let ask = Ask {
-        workspace: Workspace::new("team").expect("a name"),
-        cpu_milli: 100,
-        memory_mib: 64,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    };
+    let ask = Ask::plain(Workspace::new("team").expect("a name"), 100, 64);
     let command = ["python", "train.py", "--epochs", "10", id].map(String::from).to_vec();
     let env = BTreeMap::from([("MODEL".to_owned(), "small".to_owned())]);
     let body = Body { command, env, ..Body::default() };
@@ -72,17 +60,8 @@ fn rate(count: usize, took: Duration) -> f64 {
 
 async fn register(ports: &Ports, index: usize) -> Caller {
     let total = Capacity { cpu_milli: 1 << 40, memory_mib: 1 << 40, gpu_type: None, gpu_count: 0 };
-    let spec = WorkerSpec {
-        pool: PoolName::new("default").expect("a name"),
-        total,
-        priority: 0,
-        preemptible: false,
-        requires_pool_selector: false,
-        machine: None,
-        workspace: None,
-        runtimes: vec![Runtime::new("process").expect("a name")],
-        labels: BTreeMap::new(),
-    };
+    let spec =
+        WorkerSpec::plain(PoolName::new("default").expect("a name"), Runtime::new("process").expect("a name"), total);
     let worker = WorkerId::new(&format!("w{index}")).expect("a name");
     let registration = Registration {
         worker: worker.clone(),

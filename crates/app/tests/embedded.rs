@@ -41,19 +41,7 @@ fn container(text: &str) -> ContainerId {
 }
 
 fn submission(id: &str) -> Submission {
-    let ask = Ask {
-        workspace: Workspace::new("team").expect("a name"),
-        cpu_milli: 100,
-        memory_mib: 64,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    };
+    let ask = Ask::plain(Workspace::new("team").expect("a name"), 100, 64);
     let body = Body { command: vec!["true".into(), id.into()], ..Body::default() };
     Submission::new(container(id), ask, body, IfSilent::Stop)
 }

@@ -239,6 +239,23 @@ impl BadRequest {
 }
 
 impl Ask {
+    /// Asks for cpu and memory, and demands nothing else.
+    pub fn plain(workspace: Workspace, cpu_milli: u64, memory_mib: u64) -> Self {
+        Self {
+            workspace,
+            cpu_milli,
+            memory_mib,
+            gpu: None,
+            pool: None,
+            machine: None,
+            runtime: None,
+            preemptible: false,
+            priority: 0,
+            affinity: None,
+            labels: Labels::new(),
+        }
+    }
+
     /// The shape that it shares with requests alike.
     pub fn shape(&self) -> Shape {
         let mut text = format!("{} cpu={} mem={}", self.workspace, self.cpu_milli, self.memory_mib);
@@ -354,19 +371,7 @@ mod tests {
     use super::*;
 
     fn submission(change: impl FnOnce(&mut Ask, &mut Body)) -> Submission {
-        let mut ask = Ask {
-            workspace: Workspace::new("lab").unwrap(),
-            cpu_milli: 1000,
-            memory_mib: 512,
-            gpu: None,
-            pool: None,
-            machine: None,
-            runtime: None,
-            preemptible: false,
-            priority: 0,
-            affinity: None,
-            labels: Labels::new(),
-        };
+        let mut ask = Ask::plain(Workspace::new("lab").unwrap(), 1000, 512);
         let mut body = Body { command: vec!["true".to_owned()], ..Body::default() };
         change(&mut ask, &mut body);
         Submission::new(ContainerId::new("a").unwrap(), ask, body, IfSilent::Stop)

@@ -38,6 +38,21 @@ pub struct WorkerSpec {
 }
 
 impl WorkerSpec {
+    /// A worker that serves whoever fits.
+    pub fn plain(pool: PoolName, runtime: Runtime, total: Capacity) -> Self {
+        Self {
+            pool,
+            total,
+            priority: 0,
+            preemptible: false,
+            requires_pool_selector: false,
+            machine: None,
+            workspace: None,
+            runtimes: vec![runtime],
+            labels: Labels::new(),
+        }
+    }
+
     /// The kind of its GPUs.
     pub fn gpu_type(&self) -> Option<&GpuType> {
         self.total.gpu_type.as_ref()

@@ -1,6 +1,5 @@
 //! Whoever waits is woken by what was written, also if the writer did not stay to hear of it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -32,19 +31,7 @@ impl RowStore for SlowToAnswer {
 }
 
 fn request() -> Submission {
-    let ask = Ask {
-        workspace: Workspace::new("default").expect("a name"),
-        cpu_milli: 1,
-        memory_mib: 1,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    };
+    let ask = Ask::plain(Workspace::new("default").expect("a name"), 1, 1);
     let body = Body { command: vec!["true".to_owned()], ..Body::default() };
     Submission::new(ContainerId::new("a").expect("a name"), ask, body, IfSilent::Stop)
 }

@@ -86,7 +86,7 @@ mod tests {
     fn paths_of_a_machine_are_found_in_every_file() {
         assert_eq!(found("README.md", "see /wo-rk/main for more"), 1);
         assert_eq!(found(".ci/run", "cd /ro-ot/project"), 1);
-        assert_eq!(found("README.md", "see docs/work/main and the root/ of it"), 0);
+        assert_eq!(found("README.md", "see docs/wo-rk/main and the ro-ot/ of it"), 0);
     }
 
     #[test]

@@ -219,23 +219,25 @@ pub fn records_path(data: &Path) -> PathBuf {
     data.join("containers")
 }
 
+/// What tests run.
+#[cfg(test)]
+pub(super) fn assignment() -> Assignment {
+    Assignment {
+        placement: PlacementName { container: "c1".to_owned(), attempt: 1, history: 7 },
+        worker: "w1".to_owned(),
+        key: "k".to_owned(),
+        command: vec!["true".to_owned()],
+        env: BTreeMap::new(),
+        cwd: None,
+        timeout_ms: None,
+        kill_after_ms: 10_000,
+        if_silent: IfSilent::Stop,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn assignment() -> Assignment {
-        Assignment {
-            placement: PlacementName { container: "c1".to_owned(), attempt: 1, history: 7 },
-            worker: "w1".to_owned(),
-            key: "k".to_owned(),
-            command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
-            cwd: None,
-            timeout_ms: None,
-            kill_after_ms: 10_000,
-            if_silent: IfSilent::Stop,
-        }
-    }
 
     #[test]
     fn an_order_is_taken_or_revoked_and_never_both() {

@@ -38,19 +38,7 @@ fn container(text: &str) -> ContainerId {
 }
 
 fn ask(workspace: &str, cpu_milli: u64, priority: i8) -> Ask {
-    Ask {
-        workspace: Workspace::new(workspace).expect("a name"),
-        cpu_milli,
-        memory_mib: 64,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority,
-        affinity: None,
-        labels: std::collections::BTreeMap::new(),
-    }
+    Ask { priority, ..Ask::plain(Workspace::new(workspace).expect("a name"), cpu_milli, 64) }
 }
 
 fn submission(id: &str, ask: Ask) -> Submission {

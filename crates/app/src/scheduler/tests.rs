@@ -74,19 +74,7 @@ fn id(name: &str) -> ContainerId {
 }
 
 fn request(name: &str, cpu_milli: u64, priority: i8) -> Submission {
-    let ask = Ask {
-        workspace: Workspace::new("default").unwrap(),
-        cpu_milli,
-        memory_mib: 1,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority,
-        affinity: None,
-        labels: BTreeMap::new(),
-    };
+    let ask = Ask { priority, ..Ask::plain(Workspace::new("default").unwrap(), cpu_milli, 1) };
     let body = Body { command: vec!["true".to_owned()], ..Body::default() };
     Submission::new(id(name), ask, body, IfSilent::Stop)
 }
@@ -119,17 +107,11 @@ impl Bench {
     }
 
     async fn add_worker(&self, name: &str, cpu_milli: u64) {
-        let spec = WorkerSpec {
-            pool: PoolName::new("default").unwrap(),
-            total: Capacity { cpu_milli, memory_mib: 1_000_000, gpu_type: None, gpu_count: 0 },
-            priority: 0,
-            preemptible: false,
-            requires_pool_selector: false,
-            machine: None,
-            workspace: None,
-            runtimes: vec![Runtime::new("process").unwrap()],
-            labels: BTreeMap::new(),
-        };
+        let spec = WorkerSpec::plain(
+            PoolName::new("default").unwrap(),
+            Runtime::new("process").unwrap(),
+            Capacity { cpu_milli, memory_mib: 1_000_000, gpu_type: None, gpu_count: 0 },
+        );
         let registration = Registration {
             worker: WorkerId::new(name).unwrap(),
             incarnation: Incarnation(1),

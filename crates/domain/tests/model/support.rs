@@ -66,19 +66,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
 }
 
 pub(crate) fn ask(cpu: u64) -> Ask {
-    Ask {
-        workspace: workspace("default"),
-        cpu_milli: cpu * 1000,
-        memory_mib: 1,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    }
+    Ask::plain(workspace("default"), cpu * 1000, 1)
 }
 
 pub(crate) fn gpu_ask(count: u32, milli: u32) -> Ask {
@@ -94,17 +82,11 @@ pub(crate) fn request(id: &str, ask: Ask) -> Submission {
 }
 
 pub(crate) fn spec(cpu: u64) -> Arc<WorkerSpec> {
-    Arc::new(WorkerSpec {
-        pool: PoolName::new("default").expect("a name"),
-        total: Capacity { cpu_milli: cpu * 1000, memory_mib: 1024, gpu_type: None, gpu_count: 0 },
-        priority: 0,
-        preemptible: false,
-        requires_pool_selector: false,
-        machine: None,
-        workspace: None,
-        runtimes: vec![Runtime::new("process").expect("a name")],
-        labels: BTreeMap::new(),
-    })
+    Arc::new(WorkerSpec::plain(
+        PoolName::new("default").expect("a name"),
+        Runtime::new("process").expect("a name"),
+        Capacity { cpu_milli: cpu * 1000, memory_mib: 1024, gpu_type: None, gpu_count: 0 },
+    ))
 }
 
 pub(crate) fn booking(ask: &Ask) -> Booking {

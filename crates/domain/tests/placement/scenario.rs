@@ -205,17 +205,11 @@ fn memory(text: &str, rounding: Rounding) -> u64 {
 }
 
 fn blank_spec() -> WorkerSpec {
-    WorkerSpec {
-        pool: named(DEFAULT_POOL),
-        total: Capacity { cpu_milli: 4000, memory_mib: 16 * 1024, ..Capacity::default() },
-        priority: 0,
-        preemptible: false,
-        requires_pool_selector: false,
-        machine: None,
-        workspace: None,
-        runtimes: vec![named(DEFAULT_RUNTIME)],
-        labels: BTreeMap::new(),
-    }
+    WorkerSpec::plain(
+        named(DEFAULT_POOL),
+        named(DEFAULT_RUNTIME),
+        Capacity { cpu_milli: 4000, memory_mib: 16 * 1024, ..Capacity::default() },
+    )
 }
 
 /// Takes a field that says what a worker is, or leaves it.
@@ -303,19 +297,7 @@ fn usage(limits: QuotaLimits) -> Usage {
 
 fn read_request(rest: &str, position: u32) -> Candidate {
     let (id, rest) = name_and_fields(rest);
-    let mut ask = Ask {
-        workspace: named("default"),
-        cpu_milli: 1000,
-        memory_mib: 1024,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    };
+    let mut ask = Ask::plain(named("default"), 1000, 1024);
     let (mut rank, mut lot) = (i64::from(position), "");
     for (name, value) in fields(rest) {
         match name {

@@ -63,19 +63,7 @@ pub(crate) fn planner(name: &str) -> PlannerId {
 
 /// What a request of so many cpus asks.
 pub(crate) fn ask(cpu: u64) -> Ask {
-    Ask {
-        workspace: "default".parse().expect("a name"),
-        cpu_milli: cpu * 1000,
-        memory_mib: 1,
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-    }
+    Ask::plain("default".parse().expect("a name"), cpu * 1000, 1)
 }
 
 pub(crate) fn gpu_ask(count: u32, milli: u32) -> Ask {
@@ -95,17 +83,7 @@ pub(crate) fn shape_lot(cpu: u64) -> LotKey {
 }
 
 pub(crate) fn spec(total: Capacity) -> Arc<WorkerSpec> {
-    Arc::new(WorkerSpec {
-        pool: "default".parse().expect("a name"),
-        total,
-        priority: 0,
-        preemptible: false,
-        requires_pool_selector: false,
-        machine: None,
-        workspace: None,
-        runtimes: vec!["process".parse().expect("a name")],
-        labels: BTreeMap::new(),
-    })
+    Arc::new(WorkerSpec::plain("default".parse().expect("a name"), "process".parse().expect("a name"), total))
 }
 
 pub(crate) fn cpus(cpu: u64) -> Capacity {

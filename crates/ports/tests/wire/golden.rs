@@ -99,17 +99,8 @@ pub(crate) fn running() -> ContainerRow {
 
 /// A container that waits, with as little as it can have.
 pub(crate) fn parked() -> ContainerRow {
-    let ask = Ask {
-        gpu: None,
-        pool: None,
-        machine: None,
-        runtime: None,
-        preemptible: false,
-        priority: 0,
-        affinity: None,
-        labels: BTreeMap::new(),
-        ..(*ask()).clone()
-    };
+    let full = ask();
+    let ask = Ask::plain(full.workspace.clone(), full.cpu_milli, full.memory_mib);
     ContainerRow {
         ask: Arc::new(ask),
         if_silent: IfSilent::Stop,

@@ -120,24 +120,8 @@ pub(super) fn event_of(cause: Cause) -> Event {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::api::calls::PlacementName;
-
-    fn assignment() -> Assignment {
-        Assignment {
-            placement: PlacementName { container: "c".to_owned(), attempt: 1, history: 1 },
-            worker: "w".to_owned(),
-            key: "k".to_owned(),
-            command: vec!["true".to_owned()],
-            env: BTreeMap::new(),
-            cwd: None,
-            timeout_ms: None,
-            kill_after_ms: 10_000,
-            if_silent: IfSilent::Stop,
-        }
-    }
+    use crate::agent::record::assignment;
 
     fn lease(deadline_ms: u64) -> Lease {
         Lease { deadline_ms, keepalive_ms: 120_000, key: "k".to_owned(), boot: "b".to_owned() }

@@ -245,17 +245,11 @@ fn booking(dice: &mut Dice, row: Option<&ContainerRow>) -> Booking {
 fn spec(dice: &mut Dice) -> Arc<WorkerSpec> {
     let gpu_type = dice.once_in(2).then(|| GpuType::new("T4").expect("a name"));
     let gpu_count = if gpu_type.is_some() { 2 } else { 0 };
-    Arc::new(WorkerSpec {
-        pool: PoolName::new("default").expect("a name"),
-        total: Capacity { cpu_milli: 1_000 + dice.below(3) * 1_000, memory_mib: 1_024, gpu_type, gpu_count },
-        priority: 0,
-        preemptible: false,
-        requires_pool_selector: false,
-        machine: None,
-        workspace: None,
-        runtimes: vec![Runtime::new("process").expect("a name")],
-        labels: BTreeMap::new(),
-    })
+    Arc::new(WorkerSpec::plain(
+        PoolName::new("default").expect("a name"),
+        Runtime::new("process").expect("a name"),
+        Capacity { cpu_milli: 1_000 + dice.below(3) * 1_000, memory_mib: 1_024, gpu_type, gpu_count },
+    ))
 }
 
 fn loss(dice: &mut Dice, seen: &Seen) -> Loss {
