@@ -36,6 +36,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::api::token::Token;
+pub use clock::now;
 use room::Room;
 pub use view::Explain;
 

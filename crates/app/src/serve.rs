@@ -7,9 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use domain::fleet::{Fleet, Policy};
 use domain::id::{PlannerId, WorkerId};
-use domain::model::containers::Keep;
 use domain::model::workers::Look;
-use domain::time::Timestamp;
 use ports::Ports;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -17,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{Config, ConfigArgs, LogFormat, settle};
-use crate::http::{Explain, Server};
+use crate::http::{Explain, Server, now};
 use crate::observe::{Metrics, Watch, logs, metered};
 use crate::scheduler::{Planner, Scheduler, Settings};
 use crate::wiring;
@@ -86,15 +84,9 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         keepalive: config.keepalive,
         grace: config.grace,
         lasts: LASTS,
-        keep: Keep { ..config.keep },
+        keep: config.keep,
         clock: now,
     })
-}
-
-/// The wall clock.
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Comes back when the server is to stop: at a signal, or once its input ended and its workers are empty.

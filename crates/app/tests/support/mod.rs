@@ -4,10 +4,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use app::api::token::Token;
-use app::http::{Server, serve};
+use app::http::{Server, now, serve};
 use app::observe::{Metrics, Watch};
 use app::scheduler::{Scheduler, Settings};
 use app::serve::PlannersView;
@@ -15,7 +15,6 @@ use domain::batch::BatchPolicy;
 use domain::fleet::Policy;
 use domain::id::{CellName, PlannerId};
 use domain::model::containers::Keep;
-use domain::time::Timestamp;
 use ports::Ports;
 use ports::rows::{MemoryStore, RowPorts};
 use reqwest::{Client, Method, RequestBuilder};
@@ -47,11 +46,6 @@ pub(crate) struct Bench {
     stop: watch::Sender<bool>,
 }
 
-fn clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970");
-    Timestamp(u64::try_from(since.as_millis()).expect("and not for ever"))
-}
-
 impl Bench {
     pub(crate) async fn new() -> Self {
         Self::with(Setup::default()).await
@@ -70,7 +64,7 @@ impl Bench {
             grace: setup.grace,
             lasts: Duration::from_secs(10),
             keep: Keep::default(),
-            clock,
+            clock: now,
         };
         let watch_metrics = Arc::new(Watch::new(Arc::new(Metrics::default())));
         let scheduler = Scheduler::new(ports.clone(), ports.clone(), settings, watch_metrics);
