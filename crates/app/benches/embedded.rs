@@ -74,8 +74,8 @@ async fn register(ports: &Ports, index: usize) -> Caller {
         more: false,
     };
     let outcome = ports.workers.register(&cell(), Timestamp(1), registration).await.expect("written");
-    let RegisterOutcome::Registered { history, .. } = outcome else { panic!("{outcome:?}") };
-    Caller { worker, incarnation: Incarnation(1), number: CallNumber(0), history }
+    let RegisterOutcome::Registered { mark, .. } = outcome else { panic!("{outcome:?}") };
+    Caller { worker, incarnation: Incarnation(1), number: CallNumber(0), mark }
 }
 
 async fn commit_batches(ports: &Ports, mandate: &Mandate, batches: usize) -> (Duration, Duration) {

@@ -4,6 +4,7 @@
 //! handed to one thread, which merges the steps that wait into one transaction and one sync to disk (`writer`).
 
 mod config;
+mod copied;
 mod error;
 mod file;
 mod keys;
@@ -58,12 +59,11 @@ impl EmbeddedStore {
 
     fn over(file: StoreFile) -> Result<Self, OpenError> {
         let boot = getrandom::u64().map_err(|error| OpenError::Start(error.into()))?;
-        let shared = Arc::new(Shared {
-            file,
-            numbers: Numbers::default(),
-            boot: Boot::from_random(boot),
-            commits: AtomicU64::new(0),
-        });
+        let boot = Boot::from_random(boot);
+        if file.is_copied(boot)? {
+            tracing::warn!("the store was restored from a copy: every cell begins a new history");
+        }
+        let shared = Arc::new(Shared { file, numbers: Numbers::default(), boot, commits: AtomicU64::new(0) });
         let (queue, jobs) = mpsc::channel(config::QUEUE_JOBS_MAX);
         let writer = Writer::new(Arc::clone(&shared), jobs);
         let writer = std::thread::Builder::new()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use domain::fleet::Fleet;
 use domain::id::{ContainerId, WorkerId};
+use domain::model::Rewind;
 use ports::{PortError, Ports};
 
 use crate::scheduler::{BatchReport, Observer};
@@ -79,6 +80,19 @@ impl Observer for Watch {
     fn worker_lost(&self, worker: &WorkerId, containers: u32) {
         self.metrics.count_lost(containers);
         tracing::warn!(worker = %worker, containers, "gave up a silent worker; its containers run elsewhere");
+    }
+
+    fn settling(&self, rewind: Option<&Rewind>, unregistered: u64) {
+        tracing::error!(
+            survived = rewind.map(|rewind| rewind.survived.revision.0),
+            reached = rewind.map(|rewind| rewind.reached.0),
+            unregistered,
+            "the store lost writes; nothing is placed until workers have said what they run"
+        );
+    }
+
+    fn settled(&self) {
+        tracing::info!("workers have said what they run since writes were lost; work goes on");
     }
 
     fn losing_suspended(&self, silent: usize, workers: usize) {

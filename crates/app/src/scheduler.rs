@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 pub use cycle::Scheduled;
 pub use report::{BatchReport, Observer};
-pub use view::View;
+pub use view::{Silent, View};
 
 /// What a scheduler is told once.
 #[derive(Clone)]
@@ -110,18 +110,20 @@ impl Scheduler {
 
     /// Plans the cell whenever it holds the mandate, until it is told to stop; then leaves the cell to the next.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut witness = None;
         while !*stop.borrow_and_update() {
             let mandate = tokio::select! {
                 mandate = mandate::acquire(&self.housekeeping, &self.settings) => mandate,
                 _ = stop.changed() => return,
             };
+            let witness_now = witness.take().filter(|(term, _)| *term == mandate.term).map(|(_, mark)| mark);
             self.planner.holds_mandate.store(true, Ordering::Release);
             self.observer.mandate_changed(true);
             self.view_mut().forget_all();
             let error = tokio::select! {
                 error = cycle::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer, &mut self.calls) =>
                     Some(error),
-                error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, &self.planner.view, &*self.observer) =>
+                error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, witness_now, &self.planner.view, &*self.observer) =>
                     Some(error),
                 _ = stop.changed() => {
                     mandate::resign(&self.housekeeping, &mandate).await;
@@ -131,6 +133,7 @@ impl Scheduler {
             self.planner.holds_mandate.store(false, Ordering::Release);
             self.observer.mandate_changed(false);
             if let Some(error) = error {
+                witness = self.view_mut().witness(mandate.mark.history).map(|mark| (mandate.term, mark));
                 self.observer.stepped_down(&error);
                 // What made it leave may still be so.
                 let _ = timeout(STEPPED_DOWN, stop.changed()).await;
@@ -164,8 +167,8 @@ impl Planner {
     }
 
     /// How long a worker has been silent, as far as this planner has watched it.
-    pub fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).silent_for(worker)
+    pub fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).silence_of(worker)
     }
 
     /// Places a request on this worker, if it is eligible and has room: the seed's old entry point.

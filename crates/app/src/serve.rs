@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use domain::fleet::{Fleet, Policy};
 use domain::id::{PlannerId, WorkerId};
-use domain::model::workers::Look;
+use domain::model::workers::{Look, SeenSilent};
 use ports::Ports;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -145,8 +145,8 @@ impl Explain for PlannersView {
         Arc::clone(&self.policy)
     }
 
-    fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
-        self.planner.silent_for(worker)
+    fn silence_of(&self, worker: &WorkerId) -> Option<(Duration, SeenSilent)> {
+        self.planner.silence_of(worker).map(|silent| (silent.lasted, silent.seen))
     }
 
     fn trouble(&self) -> Option<String> {

@@ -21,6 +21,10 @@ pub struct Fleet {
     pub lots: BTreeMap<LotKey, LotRow>,
     /// What the fleet could grow by.
     pub pools: Vec<PoolTemplate>,
+    /// Whether writes were lost, and workers may run what nobody knows of: nothing is placed.
+    pub settling: bool,
+    /// How many workers have not said since what they hold.
+    pub unregistered: u64,
 }
 
 /// The worker that a pool makes more of.

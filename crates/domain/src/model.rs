@@ -3,10 +3,11 @@
 //! A step reads rows, decides, and returns its answer with the changes to write; nothing is loaded whole. A store makes
 //! the changes atomic, durable and fenced. The files below carry the steps of one port each; `step` is the overlay
 //! through which they read what they have themselves decided, and the one place where capacity, ownership, usage, lots
-//! and counts follow a container.
+//! and counts follow a container. `history` is what happens after a store lost writes.
 
 pub mod backlog;
 pub mod containers;
+pub mod history;
 pub mod leadership;
 mod memory;
 pub mod placements;
@@ -199,6 +200,21 @@ pub struct CellRow {
     pub gone: u64,
     /// Removals at or before this revision are no longer remembered.
     pub gone_floor: Revision,
+    /// How this history began, if writes were lost before it.
+    pub rewind: Option<Rewind>,
+    /// Whether workers may run what nobody here knows of: nothing is placed.
+    pub settling: bool,
+    /// How many workers have not registered in this history.
+    pub unregistered: u64,
+}
+
+/// How a history began that is not the cell's first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewind {
+    /// The history before, and what was left of it.
+    pub survived: Mark,
+    /// How far that history is known to have come.
+    pub reached: Revision,
 }
 
 /// Who plans a cell.
@@ -225,6 +241,9 @@ impl CellRow {
             ordered: Revision(0),
             gone: 0,
             gone_floor: Revision(0),
+            rewind: None,
+            settling: false,
+            unregistered: 0,
         }
     }
 

@@ -9,6 +9,8 @@
 //!    reason (`placement/reason.rs`, in words `placement/sentence.rs`).
 //! 3. **line**: is anybody ahead of it in its own lot? (`placement/line.rs`)
 //!
+//! Before all this, after lost writes, what may run where nobody knows waits until every worker has said what it holds.
+//!
 //! What is placed is booked at once, on an overlay over the fleet (`placement/overlay.rs`), so that the next request
 //! meets what is left. Everything is a function of its arguments: no clock, no chance, no order of a hash.
 
@@ -30,7 +32,7 @@ use self::preference::Preference;
 use self::reason::Tally;
 use crate::fleet::{Fleet, Policy};
 use crate::id::{Attempt, ContainerId, Incarnation, WorkerId};
-use crate::request::{Ask, OrderKey};
+use crate::request::{Ask, IfSilent, OrderKey};
 use crate::resources::Booking;
 use crate::strategy::Yardstick;
 use crate::wait::{LotKey, Rule, RuleCounts, Why};
@@ -49,6 +51,8 @@ pub struct Candidate {
     pub attempt: Attempt,
     /// What it asks.
     pub ask: Arc<Ask>,
+    /// What happens to it when its worker is cut off.
+    pub if_silent: IfSilent,
     /// The lot that it was read from; none if it was ready.
     pub lot: Option<LotKey>,
 }
@@ -167,11 +171,22 @@ impl<'a> Draft<'a> {
     /// Quota, room, line: the first of them that holds the request is where it waits.
     fn place(&mut self, candidate: &Candidate) -> Result<Verdict, Wait> {
         let lot = LotKey::Shape(candidate.ask.shape());
+        self.check_unseen(candidate)?;
         let need = Need::of(&candidate.ask, self.policy);
         self.check_quota(candidate, &lot)?;
         let worker = self.find_room(&need, &lot)?;
         self.lines.check(candidate, &lot)?;
         Ok(self.overlay.place(worker, &need))
+    }
+
+    /// After lost writes, what may run where nobody knows waits until it cannot.
+    fn check_unseen(&self, candidate: &Candidate) -> Result<(), Wait> {
+        let fleet = self.overlay.fleet();
+        let unregistered = fleet.unregistered;
+        if fleet.settling || candidate.if_silent == IfSilent::Keep && unregistered > 0 {
+            return Err(Wait { lot: LotKey::Keep, why: Why::Settling { unregistered } });
+        }
+        Ok(())
     }
 
     /// What can never fit its quota waits with those alike, for only a new limit helps it. All others wait in their

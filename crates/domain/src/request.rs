@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{ContainerId, GpuType, INTEGER_MAX, MachineName, PoolName, Revision, Runtime, Workspace};
-use crate::resources::{GPU_DEVICES_MAX, GPU_WHOLE_MILLI};
+use crate::resources::{Booking, GPU_DEVICES_MAX, GPU_WHOLE_MILLI};
 use crate::time::Timestamp;
 
 /// The most bytes that an ask may take, as [`Ask::bytes`] counts them.
@@ -239,6 +239,15 @@ impl BadRequest {
 }
 
 impl Ask {
+    /// Whether a placement of it can own exactly this; memory may be more, by an overhead.
+    pub fn is_booked_by(&self, booking: &Booking) -> bool {
+        let (count, milli) = self.gpu.as_ref().map_or((0, 0), |gpu| (gpu.count as usize, gpu.milli));
+        booking.cpu_milli == self.cpu_milli
+            && booking.memory_mib >= self.memory_mib
+            && (booking.gpu_devices.len(), booking.gpu_milli) == (count, milli)
+            && booking.gpu_devices.is_sorted_by(|a, b| a < b)
+    }
+
     /// Asks for cpu and memory, and demands nothing else.
     pub fn plain(workspace: Workspace, cpu_milli: u64, memory_mib: u64) -> Self {
         Self {

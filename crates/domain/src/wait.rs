@@ -17,6 +17,10 @@ pub enum LotKey {
     Quota(Workspace),
     /// Somebody to look at a row that cannot be decoded.
     Corrupt,
+    /// All workers to have said what they hold since writes were lost: it is to be kept wherever it may run.
+    Keep,
+    /// The end of the settling: somebody asked to stop it, and it may run where nobody knows.
+    Stop,
 }
 
 /// One lot, as a store keeps it.
@@ -118,6 +122,11 @@ pub enum Why {
     Behind(u64),
     /// Its row cannot be decoded.
     Corrupt(String),
+    /// Writes were lost, and it may run on a worker that has not said since what it holds.
+    Settling {
+        /// How many workers have not.
+        unregistered: u64,
+    },
 }
 
 impl Why {
@@ -127,7 +136,7 @@ impl Why {
             Self::NoFit { never, .. } => never.is_some(),
             Self::Quota(over) => over.can_never_fit(),
             Self::Corrupt(_) => true,
-            Self::NoWorkers | Self::Behind(_) => false,
+            Self::NoWorkers | Self::Behind(_) | Self::Settling { .. } => false,
         }
     }
 
@@ -140,6 +149,7 @@ impl Why {
             Self::Quota(_) => "quota",
             Self::Behind(_) => "behind",
             Self::Corrupt(_) => "corrupt",
+            Self::Settling { .. } => "settling",
         }
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{
-    CallNumber, GpuType, History, Incarnation, MachineName, PoolName, Revision, Runtime, WorkerId, WorkerKey, Workspace,
+    CallNumber, GpuType, History, Incarnation, MachineName, Mark, PoolName, Revision, Runtime, WorkerId, WorkerKey,
+    Workspace,
 };
 use crate::request::Labels;
 use crate::resources::{Capacity, Free, Used};
@@ -158,7 +159,7 @@ pub struct WorkerRow {
     pub key: Option<WorkerKey>,
     /// The run of it that registered last.
     pub incarnation: Incarnation,
-    /// The history in which it registered last.
+    /// The history in which it registered last, or was asked for.
     pub registered_in: Option<History>,
     /// Whether that registration said all and left nothing to kill. Until then: no orders, not eligible.
     pub complete: bool,
@@ -210,8 +211,8 @@ pub struct Caller {
     pub incarnation: Incarnation,
     /// The number of this call.
     pub number: CallNumber,
-    /// The history in which it registered.
-    pub history: History,
+    /// The history in which it registered, and the greatest revision that it was answered.
+    pub mark: Mark,
 }
 
 /// What a call of a worker is answered when it is not simply accepted.

@@ -28,7 +28,7 @@ use self::registration::Registration;
 use self::table::Table;
 use super::executor::{Cause, Happening, StopRequest};
 use crate::api::calls::{
-    Caller, HeartbeatCall, Order, OrderMark, PlacementName, RegisterAnswer, RegisterCall, Report, ReportAnswer,
+    Caller, HeartbeatCall, Hold, Order, OrderMark, PlacementName, RegisterAnswer, RegisterCall, Report, ReportAnswer,
     ReportCall, StartOrder, TakeAnswer, TakeCall, Verdict,
 };
 use crate::api::worker::WorkerDocument;
@@ -151,7 +151,7 @@ pub struct Past {
     /// The deadline of this boot, if there was one.
     pub deadline_ms: u64,
     /// What may still run.
-    pub held: Vec<PlacementName>,
+    pub held: Vec<Hold>,
     /// What ended and is perhaps not yet acknowledged.
     pub ends: Vec<Report>,
     /// What ended within the last hour and is acknowledged, with when, oldest first.
@@ -182,6 +182,8 @@ pub struct Core {
     lanes: Lanes,
     table: Table,
     history: Option<u64>,
+    /// The greatest revision that was answered in this history.
+    revision: u64,
     keepalive_ms: u64,
     deadline_ms: u64,
     after: Option<OrderMark>,
@@ -200,6 +202,7 @@ impl Core {
             link: Link::Away,
             lanes: Lanes::default(),
             history: None,
+            revision: 0,
             keepalive_ms: 0,
             deadline_ms: past.deadline_ms,
             after: None,
@@ -257,11 +260,13 @@ impl Core {
             }
             Answer::Take(answer) => {
                 if self.is_accepted(sent_ms, answer.verdict, out) {
+                    self.saw(answer.revision);
                     self.taken(now_ms, sent_ms, answer, out);
                 }
             }
             Answer::Report(answer) => {
                 if self.is_accepted(sent_ms, answer.verdict, out) {
+                    self.saw(answer.revision);
                     let reports = std::mem::take(&mut self.reporting);
                     self.lanes.next(Lane::Report, now_ms);
                     for (report, outcome) in reports.into_iter().zip(answer.outcomes) {
@@ -298,6 +303,11 @@ impl Core {
             out.push(Action::ExtendLease { deadline_ms, keepalive_ms: self.keepalive_ms });
         }
         self.said = None;
+    }
+
+    /// The store has come as far as this.
+    fn saw(&mut self, revision: u64) {
+        self.revision = self.revision.max(revision);
     }
 
     /// Told to register again: what is under way is no longer waited for.
@@ -410,8 +420,8 @@ impl Core {
         call: impl FnOnce(Caller) -> Call,
     ) {
         let ticket = self.lanes.launch(lane, now_ms);
-        let history = self.history.unwrap_or_default();
-        let call = call(Caller { incarnation: self.incarnation, number: ticket.number, history });
+        let (history, revision) = (self.history.unwrap_or_default(), self.revision);
+        let call = call(Caller { incarnation: self.incarnation, number: ticket.number, history, revision });
         out.push(Action::Send { ticket, call, timeout_ms });
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::calls::{PlacementName, Report, StartOrder};
+use crate::api::calls::{Hold, PlacementName, Report, StartOrder};
 
 pub mod process;
 
@@ -32,7 +32,7 @@ pub trait Executor: Send {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// It may still run; what becomes of it will be told.
-    Held(PlacementName),
+    Held(Hold),
     /// It ended, and that is perhaps not yet acknowledged.
     Ended(Report),
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::executor::StopRequest;
 use super::files::{self, Outlives};
 use super::procfs::ProcessIdentity;
-use crate::api::calls::{IfSilent, PlacementName, Report};
+use crate::api::calls::{IfSilent, Owns, PlacementName, Report};
 
 /// All that a shim needs to run one container. In a file, so that no argument or variable of the shim tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Assignment {
     pub kill_after_ms: u64,
     /// What happens when the lease runs out.
     pub if_silent: IfSilent,
+    /// What it owns: a store that lost writes asks.
+    pub owns: Owns,
 }
 
 /// The variables that every container has, and nothing but a container's processes has with the same values.
@@ -232,6 +234,7 @@ pub(super) fn assignment() -> Assignment {
         timeout_ms: None,
         kill_after_ms: 10_000,
         if_silent: IfSilent::Stop,
+        owns: Owns::default(),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct RegisterCall {
     pub ready: bool,
     /// What it runs, or was handed and may still start.
     #[serde(default)]
-    pub holds: Vec<PlacementName>,
+    pub holds: Vec<Hold>,
     /// What ended and is not yet acknowledged.
     #[serde(default)]
     pub ends: Vec<Report>,
@@ -38,6 +38,8 @@ pub struct RegisterCall {
 pub struct RegisterAnswer {
     /// To be carried by every later call.
     pub history: u64,
+    /// How far this history is; see [`Caller::revision`].
+    pub revision: u64,
     /// What it holds and may not: to be killed, and the worker to register again without them.
     pub kill: Vec<PlacementName>,
     /// How long after the sending of its last accepted call a container may live.
@@ -59,6 +61,32 @@ pub struct PlacementName {
     pub history: u64,
 }
 
+/// What a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hold {
+    /// Which placement.
+    pub placement: PlacementName,
+    /// As its start order said.
+    pub owns: Owns,
+}
+
+/// What a placement owns of its worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owns {
+    /// Thousandths of a cpu.
+    pub cpu_milli: u64,
+    /// MiB of memory.
+    pub memory_mib: u64,
+    /// Thousandths of each device.
+    #[serde(default)]
+    pub gpu_milli: u32,
+    /// The indices of its GPU devices among the agent's own.
+    #[serde(default)]
+    pub gpu_devices: Vec<u32>,
+}
+
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
@@ -68,6 +96,10 @@ pub struct Caller {
     pub number: u64,
     /// As the registration was answered.
     pub history: u64,
+    /// The greatest revision that this run was answered in that history: a store that has not come as far has lost
+    /// writes.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// How a call was taken. Only `ok` moves the worker's deadline.
@@ -129,6 +161,8 @@ pub struct TakeAnswer {
     pub orders: Vec<Order>,
     /// The mark of the last order handed out; `after` of the next take.
     pub upto: Option<OrderMark>,
+    /// How far the cell is.
+    pub revision: u64,
 }
 
 /// What a worker is told to do.
@@ -164,9 +198,8 @@ pub struct StartOrder {
     pub kill_after_ms: Option<u64>,
     /// What happens to it when the agent reaches no server for the keepalive.
     pub if_silent: IfSilent,
-    /// The indices of its GPU devices among the agent's own.
-    #[serde(default)]
-    pub gpu_devices: Vec<u32>,
+    /// What it owns.
+    pub owns: Owns,
     /// What runs it; the agent's first runtime if absent.
     pub runtime: Option<String>,
 }
@@ -294,6 +327,8 @@ pub struct ReportAnswer {
     pub verdict: Verdict,
     /// One per report, if the call was accepted.
     pub outcomes: Vec<ReportOutcome>,
+    /// How far the cell is.
+    pub revision: u64,
 }
 
 /// What became of one report.

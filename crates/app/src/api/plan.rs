@@ -8,7 +8,7 @@ use domain::id::{Attempt, Incarnation, PoolName, Revision, Workspace};
 use domain::placement::{Candidate, Verdict};
 use domain::provisioning::NewWorkers;
 use domain::quota::QuotaLimits;
-use domain::request::OrderKey;
+use domain::request::{IfSilent, OrderKey};
 use domain::time::Timestamp;
 use domain::worker::Worker;
 use serde::{Deserialize, Serialize};
@@ -179,6 +179,7 @@ fn to_candidate(position: u32, document: &RequestDocument) -> Result<Candidate, 
         key: OrderKey::new(Timestamp(0), ask.priority, Revision(0), position),
         attempt: Attempt(0),
         ask: Arc::new(ask),
+        if_silent: IfSilent::Stop,
         lot: None,
     })
 }

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use domain::id::Boot;
 use ports::{PortError, PortResult, Source};
 use redb::{Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
 
 use super::config::{CACHE_BYTES_MAX, FILE_NAME, LOCK_NAME, NEW_FILE_NAME};
+use super::copied::{self, Identity};
 use super::error::{OpenError, Panicked, unavailable};
 use super::tables;
 
@@ -22,6 +24,8 @@ type Opener = Box<dyn Fn() -> Result<Database, Source> + Send + Sync>;
 pub(super) struct StoreFile {
     open: Opener,
     database: RwLock<Option<Database>>,
+    /// Where it is, unless it is not in a folder.
+    path: Option<PathBuf>,
     /// Held until the store is dropped, also while the database is closed and opened again.
     _lock: Option<File>,
 }
@@ -57,8 +61,9 @@ impl StoreFile {
         let refused = |source: Source| refusal(&path, source);
         let database = open_caught(&path).map_err(refused)?;
         tables::check(&database, &path)?;
+        let place = path.clone();
         let open = Box::new(move || open_caught(&path));
-        Ok(Self { open, database: RwLock::new(Some(database)), _lock: Some(lock) })
+        Ok(Self { open, database: RwLock::new(Some(database)), path: Some(place), _lock: Some(lock) })
     }
 
     /// A store somewhere else than in a folder.
@@ -66,7 +71,15 @@ impl StoreFile {
     pub(super) fn through(open: impl Fn() -> Result<Database, Source> + Send + Sync + 'static) -> Result<Self, Source> {
         let database = open()?;
         tables::create(&database)?;
-        Ok(Self { open: Box::new(open), database: RwLock::new(Some(database)), _lock: None })
+        Ok(Self { open: Box::new(open), database: RwLock::new(Some(database)), path: None, _lock: None })
+    }
+
+    /// Whether the file is a copy of the one that was written last; if so, every cell has begun a new history.
+    pub(super) fn is_copied(&self, boot: Boot) -> Result<bool, OpenError> {
+        let Some(path) = &self.path else { return Ok(false) };
+        let identity = Identity::of(path).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+        let noticed = copied::notice(self, identity, boot);
+        noticed.map_err(|source| OpenError::Storage { path: path.clone(), source })
     }
 
     /// What is durable now.

@@ -11,6 +11,9 @@ use domain::wait::LotKey;
 const SHAPE: u8 = 0;
 const QUOTA: u8 = 1;
 const CORRUPT: u8 = 2;
+/// 3 is left out: among changes it would read as `USAGE`.
+const KEEP: u8 = 4;
+const STOP: u8 = 5;
 
 const WORKER: u8 = 0;
 /// And so on, as above.
@@ -46,6 +49,8 @@ pub(super) fn lot(key: &LotKey) -> (u8, &str) {
         LotKey::Shape(shape) => (SHAPE, shape.as_str()),
         LotKey::Quota(workspace) => (QUOTA, workspace.as_str()),
         LotKey::Corrupt => (CORRUPT, ""),
+        LotKey::Keep => (KEEP, ""),
+        LotKey::Stop => (STOP, ""),
     }
 }
 
@@ -54,6 +59,8 @@ fn read_lot(kind: u8, text: &str) -> Result<LotKey, BadKey> {
         SHAPE => Ok(LotKey::Shape(Shape::from_text(text))),
         QUOTA => Ok(LotKey::Quota(Workspace::new(text)?)),
         CORRUPT => Ok(LotKey::Corrupt),
+        KEEP => Ok(LotKey::Keep),
+        STOP => Ok(LotKey::Stop),
         _ => Err(BadKey::Kind(kind)),
     }
 }

@@ -10,11 +10,16 @@ use redb::{
 };
 
 use super::config::FORMAT;
+use super::copied::Identity;
 use super::error::{OpenError, unavailable};
 
 /// What the file says of itself.
 const ABOUT: TableDefinition<&str, u64> = TableDefinition::new("stowplan");
 const FORMAT_KEY: &str = "format";
+/// Which file was written last.
+const INODE_KEY: &str = "inode";
+/// See `INODE_KEY`.
+const BORN_KEY: &str = "born";
 
 /// How tables are opened: a transaction that reads and one that writes have types of their own.
 pub(super) trait Access {
@@ -127,6 +132,21 @@ pub(super) fn check(database: &Database, path: &Path) -> Result<(), OpenError> {
         Err(source) if source.is::<TableError>() => Err(OpenError::NotOurs { path, source }),
         Err(source) => Err(OpenError::Storage { path, source }),
     }
+}
+
+/// Which file was written last; none if nothing has been written but the tables.
+pub(super) fn identity(transaction: &WriteTransaction) -> Result<Option<Identity>, Source> {
+    let about = transaction.open_table(ABOUT)?;
+    let read = |key| about.get(key).map(|found| found.map(|value| value.value()));
+    Ok(read(INODE_KEY)?.zip(read(BORN_KEY)?).map(|(inode, born)| Identity { inode, born }))
+}
+
+/// Notes which file is written.
+pub(super) fn set_identity(transaction: &WriteTransaction, identity: Identity) -> Result<(), Source> {
+    let mut about = transaction.open_table(ABOUT)?;
+    about.insert(INODE_KEY, identity.inode)?;
+    about.insert(BORN_KEY, identity.born)?;
+    Ok(())
 }
 
 fn read_format(database: &Database) -> Result<u64, Source> {

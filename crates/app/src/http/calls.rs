@@ -35,14 +35,20 @@ pub(super) async fn register(
     let registration = call.to_registration()?;
     check_items(&room, "holds", registration.holds.len() + registration.ends.len())?;
     let worker = registration.worker.clone();
-    let answer = |history, kill, raise_above| {
-        Ok(Json(RegisterAnswer { history, kill, keepalive_ms: millis(room.keepalive), raise_above }))
-    };
+    let keepalive_ms = millis(room.keepalive);
     match register_in(&room, registration).await? {
-        RegisterOutcome::Registered { history, kills } => {
-            answer(history.get(), kills.iter().map(Into::into).collect(), None)
+        RegisterOutcome::Registered { mark, kills, unknown } => {
+            if unknown > 0 {
+                tracing::warn!(%worker, unknown, "a worker tells of containers that were accepted and are lost");
+            }
+            let (history, revision) = (mark.history.get(), mark.revision.0);
+            let kill = kills.iter().map(Into::into).collect();
+            Ok(Json(RegisterAnswer { history, revision, kill, keepalive_ms, raise_above: None }))
         }
-        RegisterOutcome::Raise { above } => answer(0, Vec::new(), Some(above.0)),
+        RegisterOutcome::Raise { above } => {
+            let (kill, raise_above) = (Vec::new(), Some(above.0));
+            Ok(Json(RegisterAnswer { history: 0, revision: 0, kill, keepalive_ms, raise_above }))
+        }
         RegisterOutcome::Replaced => Err(replaced(&worker)),
         RegisterOutcome::KeyTaken { taken } => Err(key_taken(&worker, taken)),
     }
@@ -91,6 +97,7 @@ pub(super) async fn take(
         verdict: answer.call.into(),
         orders: answer.orders.iter().map(Order::from).collect(),
         upto: answer.upto.as_ref().map(OrderMark::from),
+        revision: answer.mark.revision.0,
     }))
 }
 
@@ -131,7 +138,7 @@ pub(super) async fn report(
     let reports = each("reports", &call.reports, Report::to_report)?;
     let answer = room.ports.placements.report(&room.cell, now(), caller, reports).await?;
     let outcomes = answer.outcomes.into_iter().map(ReportOutcome::from).collect();
-    Ok(Json(ReportAnswer { verdict: answer.call.into(), outcomes }))
+    Ok(Json(ReportAnswer { verdict: answer.call.into(), outcomes, revision: answer.mark.revision.0 }))
 }
 
 /// Refuses a list that is longer than one step of the store takes.

@@ -29,7 +29,7 @@ const LOTS_EXPLAINED_MAX: usize = 32;
 pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<ExplainDocument> {
     let row = find(&room, &id.read(ContainerId::new)?).await?.row;
     let (id, state) = (row.id.to_string(), row.state.phase().as_str().to_owned());
-    if !matches!(row.state, ContainerState::Pending(_)) {
+    if !matches!(row.state, ContainerState::Pending(_)) || row.state.lot() == Some(&LotKey::Stop) {
         let text = whereabouts(&row, &*room.view);
         return Ok(Json(ExplainDocument { id, state, text, fleet: None, reason: None }));
     }
@@ -53,6 +53,7 @@ fn explain_row(row: &ContainerRow, fleet: &Fleet, policy: &Policy) -> Explanatio
         key: row.key,
         attempt: row.attempt,
         ask: Arc::clone(&row.ask),
+        if_silent: row.if_silent,
         lot: row.state.lot().cloned(),
     };
     domain::placement::explain(fleet, &candidate, policy)
@@ -66,10 +67,12 @@ fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
     match &row.state {
         ContainerState::Placed(_) => format!("placed on {worker}, which has not taken it yet"),
         ContainerState::Starting(place) | ContainerState::Running(place) | ContainerState::Stopping(place, _) => {
-            let silent = view.silent_for(&place.worker).filter(|silent| silent.as_secs() >= 1);
+            let silent =
+                view.silence_of(&place.worker).map(|(silent, _)| silent).filter(|silent| silent.as_secs() >= 1);
             let silent = silent.map(|silent| format!(", which has been silent for {}", spoken(silent)));
             format!("{state} on {worker}, attempt {}{}", row.attempt, silent.unwrap_or_default())
         }
+        ContainerState::Pending(_) => "to be stopped once all workers have said what they run".to_owned(),
         _ => format!("{state}: {}", how.unwrap_or("nothing more is known")),
     }
 }

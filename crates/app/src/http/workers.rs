@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use domain::id::{Incarnation, WorkerId};
 use domain::model::FleetName;
-use domain::model::workers::{Look, RemoveHow, RemoveOutcome, StatusChange, StatusOutcome};
+use domain::model::workers::{Look, RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome};
 use domain::worker::{Status, WorkerRow};
 use serde::Deserialize;
 
@@ -58,7 +58,10 @@ pub(super) async fn get(State(room): State<Arc<Room>>, id: Id) -> Answer<WorkerD
 }
 
 fn show(room: &Room, row: &WorkerRow) -> WorkerDocument {
-    WorkerDocument { silent_ms: room.view.silent_for(&row.id).map(millis), ..WorkerDocument::of(row) }
+    WorkerDocument {
+        silent_ms: room.view.silence_of(&row.id).map(|(silent, _)| millis(silent)),
+        ..WorkerDocument::of(row)
+    }
 }
 
 async fn find(room: &Room, id: &WorkerId) -> Result<WorkerRow, Refusal> {
@@ -148,8 +151,8 @@ pub(super) async fn remove(
         }
         (true, None) => return Err(BadField::missing("incarnation", "name the run that you read").into()),
         (true, Some(incarnation)) => {
-            check_is_silent(&room, &id).await?;
-            RemoveHow::Lost { incarnation: Incarnation(incarnation) }
+            let seen = check_is_silent(&room, &id).await?;
+            RemoveHow::Lost { incarnation: Incarnation(incarnation), seen }
         }
     };
     for _ in 0..REMOVE_STEPS_MAX {
@@ -161,6 +164,10 @@ pub(super) async fn remove(
             Some(RemoveOutcome::Owns(count)) => return Err(owns(&id, *count)),
             Some(RemoveOutcome::Registered) => {
                 let detail = format!("another run of {id} has registered since you read it; look again");
+                return Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
+            }
+            Some(RemoveOutcome::Lives) => {
+                let detail = format!("{id} has called since it was last looked at; it is not gone");
                 return Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
             }
             Some(RemoveOutcome::More(_)) => {}
@@ -175,17 +182,17 @@ fn owns(id: &WorkerId, count: u32) -> Refusal {
 }
 
 /// Refuses to call a worker lost that spoke a moment ago, or of which nobody here knows when it did: what it runs would
-/// run twice.
-async fn check_is_silent(room: &Room, id: &WorkerId) -> Result<(), Refusal> {
+/// run twice. Answers what stood still.
+async fn check_is_silent(room: &Room, id: &WorkerId) -> Result<Option<SeenSilent>, Refusal> {
     let row = find(room, id).await?;
     if row.status() == Status::Lost || row.key.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let least = room.keepalive + room.grace;
     let refuse = |detail: String| Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
-    match room.view.silent_for(id) {
-        Some(silent) if silent >= least => Ok(()),
-        Some(silent) => refuse(format!(
+    match room.view.silence_of(id) {
+        Some((silent, seen)) if silent >= least => Ok(Some(seen)),
+        Some((silent, _)) => refuse(format!(
             "{id} was heard of {} ago; it can be called lost after {} of silence",
             spoken(silent),
             spoken(least)

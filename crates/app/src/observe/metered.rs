@@ -104,7 +104,11 @@ impl WorkerRepository for Metered {
         registration: Registration,
     ) -> PortResult<RegisterOutcome> {
         self.count("register");
-        self.inner.workers.register(cell, now, registration).await
+        let outcome = self.inner.workers.register(cell, now, registration).await?;
+        if let RegisterOutcome::Registered { unknown, .. } = &outcome {
+            self.metrics.count_unknown(*unknown);
+        }
+        Ok(outcome)
     }
 
     async fn beats(&self, cell: &CellName) -> PortResult<Beats> {

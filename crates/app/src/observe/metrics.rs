@@ -57,6 +57,8 @@ pub struct Metrics {
     backlog_oldest: Ratio,
     unplaced: Family<ReasonLabel, Gauge>,
     lost: Counter,
+    unknown: Counter,
+    settling: Gauge,
     planner: Gauge,
 }
 
@@ -90,6 +92,8 @@ impl Default for Metrics {
             backlog_oldest: Ratio::default(),
             unplaced: Family::default(),
             lost: Counter::default(),
+            unknown: Counter::default(),
+            settling: Gauge::default(),
             planner: Gauge::default(),
         };
         metrics.register_batches();
@@ -140,6 +144,12 @@ impl Metrics {
             "Containers that went back because their worker was given up",
             self.lost.clone(),
         );
+        registry.register(
+            "lost_requests",
+            "Containers that workers told of after lost writes and that this cell knows nothing of",
+            self.unknown.clone(),
+        );
+        registry.register("settling", "Whether nothing is placed because the store lost writes", self.settling.clone());
         registry.register(
             "worker_additions",
             "Workers asked for, by pool and reason",
@@ -198,6 +208,11 @@ impl Metrics {
         self.lost.inc_by(u64::from(containers));
     }
 
+    /// Counts containers that were accepted and are lost.
+    pub fn count_unknown(&self, containers: u32) {
+        self.unknown.inc_by(u64::from(containers));
+    }
+
     /// Notes whether this process plans the cell.
     pub fn see_mandate(&self, held: bool) {
         self.planner.set(i64::from(held));
@@ -205,6 +220,7 @@ impl Metrics {
 
     /// Reads utilization and who waits for what off the fleet.
     pub fn see_fleet(&self, fleet: &Fleet) {
+        self.settling.set(i64::from(fleet.settling));
         let (mut used, mut total) = ([0_u64; 3], [0_u64; 3]);
         for worker in fleet.workers() {
             let (size, own) = (&worker.spec.total, &worker.used);

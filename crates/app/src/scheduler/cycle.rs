@@ -125,6 +125,9 @@ impl<'a> Cycle<'a> {
     /// One cycle. Answers whether there may be more to do at once.
     pub(super) async fn once(&mut self) -> PortResult<bool> {
         let batch = self.next_and_look().await?;
+        if self.is_settling(&batch).await? {
+            return Ok(false);
+        }
         if batch.candidates.is_empty() && batch.corrupt.is_empty() {
             return Ok(batch.more || self.has_more());
         }
@@ -135,6 +138,14 @@ impl<'a> Cycle<'a> {
             sleep(RETRY.delay(self.failures, 0)).await;
         }
         Ok(batch.more || refused || self.has_more())
+    }
+
+    /// Whether nothing may be placed before workers have said what they run: housekeeping sees to it.
+    async fn is_settling(&self, batch: &Batch) -> PortResult<bool> {
+        if self.view().fleet().settling && !batch.looked {
+            look_again(self).await?;
+        }
+        Ok(self.view().fleet().settling)
     }
 
     /// Whether those who wait in lots are to be asked, or read, at once.
@@ -270,6 +281,7 @@ impl<'a> Cycle<'a> {
     async fn finalize(&self, decisions: &[Decision], deciding: &[&InLine]) -> PortResult<CommitAnswer> {
         let commit = Commit { decisions: decisions.to_vec(), limits: self.limits(deciding), ..Commit::default() };
         let mut tries = 0;
+        self.view_mut().note_committing(true);
         let answer = loop {
             let now = (self.settings.clock)();
             match self.ports.placements.commit(self.mandate, now, commit.clone()).await {
@@ -282,6 +294,7 @@ impl<'a> Cycle<'a> {
             }
         };
         let mut view = self.view_mut();
+        view.note_committing(false);
         view.note_trouble(None);
         view.apply_commit(decisions, deciding, &answer);
         if tries > 0 {
@@ -419,7 +432,8 @@ impl<'a> Cycle<'a> {
         // Nobody else may hold the fleet while the commit is booked in it: it would be copied.
         drop(fleet);
         let lot = row.state.lot().cloned();
-        let candidate = Candidate { id: row.id, key: row.key, attempt: row.attempt, ask: row.ask, lot };
+        let candidate =
+            Candidate { id: row.id, key: row.key, attempt: row.attempt, ask: row.ask, if_silent: row.if_silent, lot };
         let waiting = InLine { candidate, submitted: row.submitted };
         let answer = self.finalize(&[decision], &[&waiting]).await?;
         Ok(match answer.outcomes.into_iter().next() {

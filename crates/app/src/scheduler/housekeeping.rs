@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::id::{Boot, CallNumber, History, Incarnation, WorkerId};
+use domain::id::{Boot, CallNumber, History, Incarnation, Mark, WorkerId};
 use domain::model::Mandate;
 use domain::model::placements::{Loss, LossOutcome};
-use domain::model::workers::Beats;
+use domain::model::workers::{Beats, SeenSilent};
+use domain::wait::LotKey;
 use ports::{PortError, PortResult, Ports};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Settings;
 use super::cycle::look;
 use super::report::Observer;
-use super::view::View;
+use super::view::{Silent, View};
 
 /// Beats and the fleet are read this often.
 const TICK: Duration = Duration::from_millis(1_400);
@@ -37,10 +38,11 @@ pub(super) async fn run(
     ports: &Ports,
     settings: &Settings,
     mandate: &Mandate,
+    witness: Option<Mark>,
     view: &RwLock<View>,
     observer: &dyn Observer,
 ) -> PortError {
-    let mut house = House::new(ports, settings, mandate, view, observer);
+    let mut house = House::new(ports, settings, mandate, view, observer).with_witness(witness);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -62,6 +64,12 @@ pub(super) struct House<'a> {
     silence: Silence,
     /// Losses that were begun and not ended: whoever is given up is heard of no more, and would be forgotten.
     unfinished: Vec<Loss>,
+    /// Whether what an earlier planner left with workers that it gave up was asked back.
+    asked_rest: bool,
+    /// Since when this planner has seen the cell settle.
+    settling_since: Option<Instant>,
+    /// How far this planner saw the history before, if it had the mandate all the time.
+    witness: Option<Mark>,
     ticks: u32,
     /// Whether more ended long ago than one call forgets.
     forgetting: bool,
@@ -75,8 +83,25 @@ impl<'a> House<'a> {
         view: &'a RwLock<View>,
         observer: &'a dyn Observer,
     ) -> Self {
-        let (silence, unfinished) = (Silence::default(), Vec::new());
-        Self { ports, settings, mandate, view, observer, silence, unfinished, ticks: 0, forgetting: false }
+        Self {
+            ports,
+            settings,
+            mandate,
+            view,
+            observer,
+            silence: Silence::default(),
+            unfinished: Vec::new(),
+            asked_rest: false,
+            settling_since: None,
+            witness: None,
+            ticks: 0,
+            forgetting: false,
+        }
+    }
+
+    /// With what the same planner saw of the history before.
+    pub(super) fn with_witness(self, witness: Option<Mark>) -> Self {
+        Self { witness, ..self }
     }
 
     pub(super) async fn tick(&mut self) -> PortResult<()> {
@@ -102,6 +127,10 @@ impl<'a> House<'a> {
 
     /// Gives up who was silent for keepalive and grace, and tells what runs past a drain to stop.
     async fn lose(&mut self) -> PortResult<()> {
+        let settled = self.settled();
+        let rest = if self.asked_rest { Vec::new() } else { self.with_view(|view| view.lost_owners()) };
+        self.asked_rest = true;
+        let rest = rest.into_iter().map(|worker| Loss::Rest { worker });
         let drains = self.with_view(|view| view.drains_due());
         let drains = drains.into_iter().map(|worker| Loss::DrainDue { worker });
         let silent = match self.silence.given_up(self.settings.keepalive, self.settings.grace) {
@@ -111,7 +140,7 @@ impl<'a> House<'a> {
                 Vec::new()
             }
         };
-        for loss in drains.chain(silent) {
+        for loss in drains.chain(silent).chain(rest).chain(settled) {
             if !self.unfinished.contains(&loss) {
                 self.unfinished.push(loss);
             }
@@ -124,8 +153,10 @@ impl<'a> House<'a> {
             let observer = self.observer;
             self.unfinished.retain(|loss| {
                 let outcome = outcomes.next();
-                if let (Loss::Silent { worker, .. }, Some(LossOutcome::Done(moved) | LossOutcome::More(moved))) =
-                    (loss, outcome)
+                if let (
+                    Loss::Silent { worker, .. } | Loss::Rest { worker },
+                    Some(LossOutcome::Done(moved) | LossOutcome::More(moved)),
+                ) = (loss, outcome)
                 {
                     observer.worker_lost(worker, moved);
                 }
@@ -133,6 +164,26 @@ impl<'a> House<'a> {
             });
         }
         Ok(())
+    }
+
+    /// Ends the settling once a new history has been seen for as long as what nobody told of may live; at once, if
+    /// nothing of this planner's was lost. Also has those stopped whom somebody wanted stopped meanwhile.
+    fn settled(&mut self) -> Option<Loss> {
+        let (fleet, rewind) = self.with_view(|view| (view.fleet(), view.rewind()));
+        if !fleet.settling {
+            if self.settling_since.take().is_some() {
+                self.observer.settled();
+            }
+            let waits = fleet.unregistered == 0 && fleet.lots.contains_key(&LotKey::Stop);
+            return waits.then_some(Loss::Settled { witness: None });
+        }
+        if self.settling_since.is_none() {
+            self.observer.settling(rewind.as_ref(), fleet.unregistered);
+        }
+        let since = *self.settling_since.get_or_insert_with(Instant::now);
+        let witness = self.witness.take();
+        let is_due = since.elapsed() >= self.settings.keepalive + self.settings.grace;
+        (is_due || witness.is_some()).then_some(Loss::Settled { witness })
     }
 
     fn with_view<T>(&self, run: impl FnOnce(&mut View) -> T) -> T {
@@ -182,11 +233,13 @@ impl Silence {
     }
 
     /// How long each worker has been silent.
-    fn durations(&self) -> BTreeMap<WorkerId, Duration> {
-        let Some(polled_at) = self.polled_at else {
+    fn durations(&self) -> BTreeMap<WorkerId, Silent> {
+        let (Some(polled_at), Some((boot, _))) = (self.polled_at, self.store) else {
             return BTreeMap::new();
         };
-        self.heard.iter().map(|(worker, heard)| (worker.clone(), polled_at - heard.since)).collect()
+        let silent =
+            |heard: &Heard| Silent { lasted: polled_at - heard.since, seen: SeenSilent { number: heard.number, boot } };
+        self.heard.iter().map(|(worker, heard)| (worker.clone(), silent(heard))).collect()
     }
 
     /// Whom to give up; nobody if too many are silent at once. Workers that were cut off together were heard of last at

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::fleet::{Fleet, Policy};
 use domain::id::{Attempt, ContainerId};
 use domain::placement::{Candidate, Verdict, plan};
-use domain::request::OrderKey;
+use domain::request::{IfSilent, OrderKey};
 use domain::wait::{LotKey, LotRow};
 use tokio::time::Instant;
 
@@ -144,7 +144,7 @@ impl Refill {
 fn after<'a>(fleet: &'a Fleet, from: Option<&LotKey>) -> Vec<&'a LotRow> {
     use std::ops::Bound::{Excluded, Unbounded};
     let range = fleet.lots.range((from.map_or(Unbounded, Excluded), Unbounded));
-    range.map(|(_, lot)| lot).filter(|lot| lot.ask.is_some()).take(LOTS_SWEPT_MAX).collect()
+    range.map(|(_, lot)| lot).filter(|lot| lot.ask.is_some() && lot.key != LotKey::Stop).take(LOTS_SWEPT_MAX).collect()
 }
 
 /// Whether a plan of the lot's first request would take it anywhere else.
@@ -153,7 +153,8 @@ fn moves(fleet: &Fleet, lot: &LotRow, policy: &Policy) -> bool {
         return false;
     };
     let lot_key = Some(lot.key.clone());
-    let first = Candidate { id, key: lot.first, attempt: Attempt(0), ask: Arc::clone(ask), lot: lot_key };
+    let if_silent = if lot.key == LotKey::Keep { IfSilent::Keep } else { IfSilent::Stop };
+    let first = Candidate { id, key: lot.first, attempt: Attempt(0), ask: Arc::clone(ask), if_silent, lot: lot_key };
     match plan(fleet, &[first], policy).pop() {
         Some(Verdict::Place { .. }) => true,
         Some(Verdict::Wait { lot: to, .. }) => to != lot.key,

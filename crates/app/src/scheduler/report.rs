@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::fleet::Fleet;
 use domain::id::{ContainerId, WorkerId};
+use domain::model::Rewind;
 use ports::PortError;
 
 /// One batch, from the first request seen to the commit's answer.
@@ -50,6 +51,10 @@ pub trait Observer: Send + Sync {
     fn corrupt_parked(&self, ids: &[ContainerId]);
     /// A worker was given up, and this many of its containers went back.
     fn worker_lost(&self, worker: &WorkerId, containers: u32);
+    /// The store lost writes: nothing is placed until workers have said what they run.
+    fn settling(&self, rewind: Option<&Rewind>, unregistered: u64);
+    /// They have: work goes on.
+    fn settled(&self);
     /// So many workers of so many are silent at once that none is given up.
     fn losing_suspended(&self, silent: usize, workers: usize);
 }

@@ -18,7 +18,7 @@ use domain::model::containers::Keep;
 use domain::model::leadership::AcquireOutcome;
 use domain::model::placements::{Commit, CommitAnswer, DecisionKind, Outcome};
 use domain::model::workers::Registration;
-use domain::model::{Mandate, backlog::Line};
+use domain::model::{Mandate, Rewind, backlog::Line};
 use domain::request::{Ask, Body, IfSilent, OrderKey, Submission};
 use domain::resources::Capacity;
 use domain::time::Timestamp;
@@ -54,6 +54,10 @@ impl Observer for Notes {
     }
     fn worker_lost(&self, _: &WorkerId, _: u32) {}
     fn losing_suspended(&self, _: usize, _: usize) {}
+
+    fn settling(&self, _rewind: Option<&Rewind>, _unregistered: u64) {}
+
+    fn settled(&self) {}
 }
 
 /// A cell on the memory store, and the planner's parts.

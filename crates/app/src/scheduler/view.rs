@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fleet::Fleet;
-use domain::id::{Revision, WorkerId};
-use domain::model::FleetName;
+use domain::id::{History, Mark, Revision, WorkerId};
 use domain::model::backlog::InLine;
 use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
-use domain::model::workers::LookPage;
+use domain::model::workers::{LookPage, SeenSilent};
+use domain::model::{FleetName, Rewind};
 use domain::wait::LotKey;
 use domain::worker::{Closed, Status, Worker, WorkerRow};
 use tokio::sync::Notify;
@@ -28,8 +28,20 @@ pub struct View {
     /// Told when room or quota is seen to be free, whoever looked.
     noticed: Arc<Notify>,
     drains: BTreeMap<WorkerId, Drain>,
-    silent: BTreeMap<WorkerId, Duration>,
+    silent: BTreeMap<WorkerId, Silent>,
     trouble: Option<String>,
+    /// Whether a commit is under way whose answer has not come.
+    committing: bool,
+    rewind: Option<Rewind>,
+}
+
+/// How long a worker has been silent, as far as this planner has watched it.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent {
+    /// How long.
+    pub lasted: Duration,
+    /// The number that stood still meanwhile.
+    pub seen: SeenSilent,
 }
 
 /// A drain, counted from when the planner first saw it.
@@ -111,6 +123,10 @@ impl View {
             self.read_at = Some(Instant::now());
         }
         let fleet = Arc::make_mut(&mut self.fleet);
+        let missed = (fleet.settling, fleet.unregistered > 0);
+        (fleet.settling, fleet.unregistered) = (page.settling, page.unregistered);
+        self.rewind = page.rewind;
+        self.freed |= missed > (fleet.settling, fleet.unregistered > 0);
         for name in page.gone {
             match name {
                 FleetName::Worker(id) => {
@@ -174,9 +190,32 @@ impl View {
         self.trouble = trouble;
     }
 
+    /// Notes whether a commit is under way.
+    pub(super) fn note_committing(&mut self, committing: bool) {
+        self.committing = committing;
+    }
+
+    /// How far this planner saw `history`, if it knows what became of all that it wrote.
+    pub(super) fn witness(&self, history: History) -> Option<Mark> {
+        let revision = self.upto.filter(|_| !self.committing)?.max(self.committed);
+        Some(Mark { history, revision })
+    }
+
+    /// How the cell's history began, if writes were lost before it.
+    pub(super) fn rewind(&self) -> Option<Rewind> {
+        self.rewind
+    }
+
     /// What the store said when it did not answer the planner's last call.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// Workers that are given up and still own containers.
+    pub(super) fn lost_owners(&self) -> Vec<WorkerId> {
+        let lost = self.fleet.workers().iter();
+        let lost = lost.filter(|worker| worker.status == Status::Lost && worker.used.containers > 0);
+        lost.map(|worker| worker.id.clone()).collect()
     }
 
     /// Workers whose drain has come due.
@@ -187,12 +226,12 @@ impl View {
     }
 
     /// Notes how long workers have been silent.
-    pub(super) fn note_silence(&mut self, silent: BTreeMap<WorkerId, Duration>) {
+    pub(super) fn note_silence(&mut self, silent: BTreeMap<WorkerId, Silent>) {
         self.silent = silent;
     }
 
     /// How long a worker has been silent, if it is watched.
-    pub fn silent_for(&self, worker: &WorkerId) -> Option<Duration> {
+    pub fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
         self.silent.get(worker).copied()
     }
 }

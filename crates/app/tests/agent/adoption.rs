@@ -8,7 +8,7 @@ use app::agent::record::{Record, record_path};
 use app::api::calls::{Event, StopCause};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::played::{Agent, Play, exited, is_alive, stdout, wait, wait_pids};
+use crate::played::{Agent, Play, exited, hold, is_alive, stdout, wait, wait_pids};
 
 #[test]
 fn an_agent_started_again_finds_its_containers_same_attempt() {
@@ -22,7 +22,7 @@ fn an_agent_started_again_finds_its_containers_same_attempt() {
     agent.kill();
     let _agent = play.agent();
     let call = play.wait("the second registration", |script| script.registers.get(1).cloned());
-    assert_eq!((call.holds, call.ends), (vec![placement.clone()], vec![]));
+    assert_eq!((call.holds, call.ends), (vec![hold(&placement)], vec![]));
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     play.wait("it to be reported again", |script| {
         let running = script.reports.iter().filter(|(_, report)| report.event == Event::Running);

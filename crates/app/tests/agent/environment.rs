@@ -73,11 +73,11 @@ fn a_container_sees_the_devices_of_its_placement_and_no_others() {
         stdout(&play.wait_end(&placement)).trim().to_owned()
     };
     assert_eq!(devices("none", &|_| {}), "[]");
-    assert_eq!(devices("first", &|order| order.gpu_devices = vec![0]), "[2]");
-    assert_eq!(devices("second", &|order| order.gpu_devices = vec![1]), "[3]");
-    assert_eq!(devices("half", &|order| order.gpu_devices = vec![1]), "[3]");
+    assert_eq!(devices("first", &|order| order.owns.gpu_devices = vec![0]), "[2]");
+    assert_eq!(devices("second", &|order| order.owns.gpu_devices = vec![1]), "[3]");
+    assert_eq!(devices("half", &|order| order.owns.gpu_devices = vec![1]), "[3]");
     let wish = |order: &mut StartOrder| {
-        order.gpu_devices = vec![1];
+        order.owns.gpu_devices = vec![1];
         order.env = [("CUDA_VISIBLE_DEVICES".to_owned(), "0,1,2,3".to_owned())].into();
     };
     assert_eq!(devices("wishful", &wish), "[3]");

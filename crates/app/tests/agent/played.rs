@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use app::agent::procfs;
 use app::agent::record::Assignment;
 use app::api::calls::{
-    Event, HeartbeatAnswer, HeartbeatCall, IfSilent, Order, OrderMark, PlacementName, RegisterAnswer, RegisterCall,
-    Report, ReportAnswer, ReportCall, ReportOutcome, StartOrder, StopCause, TakeAnswer, TakeCall, Verdict,
+    Event, HeartbeatAnswer, HeartbeatCall, Hold, IfSilent, Order, OrderMark, Owns, PlacementName, RegisterAnswer,
+    RegisterCall, Report, ReportAnswer, ReportCall, ReportOutcome, StartOrder, StopCause, TakeAnswer, TakeCall,
+    Verdict,
 };
 use app::api::problem::{Kind, Problem};
 use axum::Json;
@@ -143,7 +144,7 @@ impl Play {
             timeout_ms: None,
             kill_after_ms: Some(5_000),
             if_silent: IfSilent::Stop,
-            gpu_devices: Vec::new(),
+            owns: owns(),
             runtime: None,
         };
         change(&mut order);
@@ -163,6 +164,7 @@ impl Play {
             timeout_ms: None,
             kill_after_ms: 5_000,
             if_silent: IfSilent::Stop,
+            owns: owns(),
         }
     }
 
@@ -280,13 +282,14 @@ async fn note(State(stage): Stages, request: axum::extract::Request, next: axum:
 
 async fn register(State(stage): Stages, Json(call): Json<RegisterCall>) -> Response {
     let mut script = stage.script.lock().unwrap();
-    let kill = call.holds.iter().filter(|held| script.kills.contains(held)).cloned().collect();
+    let held = call.holds.iter().map(|held| &held.placement);
+    let kill = held.filter(|held| script.kills.contains(held)).cloned().collect();
     script.registers.push(call);
     if script.refuses {
         let problem = Problem::new(Kind::WorkerKeyTaken, "another key owns c1").next("stowplan worker list");
         return (StatusCode::CONFLICT, Json(problem)).into_response();
     }
-    Json(RegisterAnswer { history: HISTORY, kill, keepalive_ms: script.keepalive_ms, raise_above: None })
+    Json(RegisterAnswer { history: HISTORY, revision: 0, kill, keepalive_ms: script.keepalive_ms, raise_above: None })
         .into_response()
 }
 
@@ -303,7 +306,12 @@ async fn take(State(stage): Stages, Json(call): Json<TakeCall>) -> Json<TakeAnsw
             let script = stage.script.lock().unwrap();
             let new: Vec<_> = script.orders.iter().filter(|(revision, _)| *revision > after).cloned().collect();
             let upto = new.last().map(|(revision, _)| OrderMark { revision: *revision, container: "c".to_owned() });
-            TakeAnswer { verdict: script.verdict, orders: new.into_iter().map(|(_, order)| order).collect(), upto }
+            TakeAnswer {
+                verdict: script.verdict,
+                orders: new.into_iter().map(|(_, order)| order).collect(),
+                upto,
+                revision: 0,
+            }
         };
         let over = tokio::time::Instant::now() >= until || answer.verdict != Verdict::Ok;
         if over || !answer.orders.is_empty() {
@@ -317,7 +325,7 @@ async fn report(State(stage): Stages, Json(call): Json<ReportCall>) -> Json<Repo
     let mut script = stage.script.lock().unwrap();
     let outcomes = vec![ReportOutcome::Accepted; call.reports.len()];
     script.reports.extend(call.reports.into_iter().map(|report| (Instant::now(), report)));
-    Json(ReportAnswer { verdict: script.verdict, outcomes })
+    Json(ReportAnswer { verdict: script.verdict, outcomes, revision: 0 })
 }
 
 async fn drain(State(stage): Stages, Json(call): Json<Value>) -> StatusCode {
@@ -346,4 +354,14 @@ async fn drain(State(stage): Stages, Json(call): Json<Value>) -> StatusCode {
 async fn remove(State(_): Stages, Json(call): Json<Value>) -> StatusCode {
     assert_eq!(call, json!({}));
     StatusCode::NO_CONTENT
+}
+
+/// What every order says that its placement owns.
+fn owns() -> Owns {
+    Owns { cpu_milli: 500, memory_mib: 64, ..Owns::default() }
+}
+
+/// How an agent says that it holds what it was ordered to start.
+pub(crate) fn hold(placement: &PlacementName) -> Hold {
+    Hold { placement: placement.clone(), owns: owns() }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use app::api::calls::{Event, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::played::{Agent, Play, exited, is_alive, stdout, wait_pids};
+use crate::played::{Agent, Play, exited, hold, is_alive, stdout, wait_pids};
 
 #[test]
 fn an_order_is_started_and_its_end_reported_without_delay() {
@@ -46,7 +46,7 @@ fn what_the_server_says_to_kill_is_gone_before_the_agent_registers_without_it() 
     let call = play.wait("the registration without it", |script| script.registers.get(2).cloned());
     assert!(!is_alive(pid));
     assert!(call.holds.is_empty() && call.ends.is_empty(), "{call:?}");
-    assert_eq!(play.script().registers[1].holds, [placement]);
+    assert_eq!(play.script().registers[1].holds, [hold(&placement)]);
 }
 
 #[test]

@@ -121,6 +121,8 @@ impl fmt::Display for LotName<'_> {
             LotKey::Shape(shape) => write!(f, "the lot of shape `{shape}`"),
             LotKey::Quota(workspace) => write!(f, "the quota lot of {workspace}"),
             LotKey::Corrupt => f.write_str("the lot of undecodable requests"),
+            LotKey::Keep => f.write_str("the lot of those to be kept that may still run somewhere"),
+            LotKey::Stop => f.write_str("the lot of those to be stopped when the cell has settled"),
         }
     }
 }

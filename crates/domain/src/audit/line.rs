@@ -86,5 +86,7 @@ fn belongs(row: &ContainerRow, lot: &LotKey) -> bool {
         LotKey::Shape(shape) => *shape == row.ask.shape(),
         LotKey::Quota(workspace) => *workspace == row.ask.workspace,
         LotKey::Corrupt => false,
+        // While a cell settles, all may wait in it.
+        LotKey::Keep | LotKey::Stop => true,
     }
 }

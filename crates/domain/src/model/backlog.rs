@@ -162,6 +162,7 @@ fn read_waiting<R: Rows>(rows: &R, id: &ContainerId) -> Result<Option<InLine>, R
             key: row.key,
             attempt: row.attempt,
             ask: row.ask,
+            if_silent: row.if_silent,
         },
         submitted: row.submitted,
     }))

@@ -9,6 +9,7 @@ use crate::container::{ContainerRow, End, EndRecord, Output, Phase, Placement, S
 use crate::id::{ContainerId, Mark, Revision, WorkerId};
 use crate::request::Body;
 use crate::time::Timestamp;
+use crate::wait::LotKey;
 use crate::worker::WorkerRow;
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub struct ContainerPage {
 pub enum StopOutcome {
     /// It had not been handed to a worker: it is stopped.
     Stopped,
-    /// Its worker is told; it owns its room until the worker says that it is over.
+    /// Its worker is told; it owns its room until the worker says that it is over. Or writes were lost, and nobody knows
+    /// who runs it: it ends when all have said.
     Stopping,
     /// It had ended before, in this phase.
     Ended(Phase),
@@ -135,19 +137,26 @@ pub fn stop<R: Rows>(rows: &R, now: Timestamp, ids: &[ContainerId]) -> Stepped<V
 
 fn stop_one<R: Rows>(step: &mut Step<R>, row: ContainerRow) -> Result<StopOutcome, R::Error> {
     match &row.state {
-        State::Pending(_) | State::Placed(_) => {
+        State::Pending(_) if row.state.lot() == Some(&LotKey::Stop) || step.may_run_unseen(&row) => {
+            step.stop_later(row)?;
+            Ok(StopOutcome::Stopping)
+        }
+        State::Pending(_) | State::Placed(_) if !step.is_taken(&row) => {
             let worker = row.state.placement().map(|place| place.worker.clone());
             let last_end = EndRecord { end: End::NeverStarted, attempt: row.attempt, worker, at: step.now() };
             step.put_container(ContainerRow { state: State::Stopped, last_end: Some(last_end), ..row })?;
             Ok(StopOutcome::Stopped)
         }
-        State::Starting(place) | State::Running(place) | State::Stopping(place, StopCause::Drain) => {
+        State::Placed(place)
+        | State::Starting(place)
+        | State::Running(place)
+        | State::Stopping(place, StopCause::Drain) => {
             let place = Placement { order: step.revision(), ..place.clone() };
             step.put_container(ContainerRow { state: State::Stopping(place, StopCause::Stop), ..row })?;
             Ok(StopOutcome::Stopping)
         }
         State::Stopping(_, StopCause::Stop) => Ok(StopOutcome::Stopping),
-        ended => Ok(StopOutcome::Ended(ended.phase())),
+        over => Ok(StopOutcome::Ended(over.phase())),
     }
 }
 

@@ -49,14 +49,14 @@ pub fn acquire<R: Rows>(
 /// Moves the stamp: proof that the planner lives.
 pub fn renew<R: Rows>(rows: &R, mandate: &Mandate) -> Stepped<Result<(), Fence>, R::Error> {
     let mut step = Step::begin(rows, Timestamp(0))?;
-    let fence = step.fence(mandate);
+    let fence = step.fence(mandate)?;
     step.finish(fence)
 }
 
 /// Leaves the cell to the next at once. Repeating it, or resigning what is lost already, changes nothing.
 pub fn resign<R: Rows>(rows: &R, mandate: &Mandate) -> Stepped<(), R::Error> {
     let mut step = Step::begin(rows, Timestamp(0))?;
-    if step.fence(mandate).is_ok() {
+    if step.fence(mandate)?.is_ok() {
         step.cell.planner = None;
     }
     step.finish(())
@@ -64,17 +64,17 @@ pub fn resign<R: Rows>(rows: &R, mandate: &Mandate) -> Stepped<(), R::Error> {
 
 impl<R: Rows> Step<'_, R> {
     /// Refuses all but the cell's planner in its term and history; moves its stamp.
-    pub(crate) fn fence(&mut self, mandate: &Mandate) -> Result<(), Fence> {
-        if self.cell.history != mandate.mark.history {
-            return Err(Fence::Rewound);
+    pub(crate) fn fence(&mut self, mandate: &Mandate) -> Result<Result<(), Fence>, R::Error> {
+        if self.notice(mandate.mark)? || self.cell.history != mandate.mark.history {
+            return Ok(Err(Fence::Rewound));
         }
         let term = self.cell.term;
-        match &mut self.cell.planner {
+        Ok(match &mut self.cell.planner {
             Some(held) if held.planner == mandate.planner && term == mandate.term => {
                 held.stamp = held.stamp.next();
                 Ok(())
             }
             _ => Err(Fence::StaleTerm),
-        }
+        })
     }
 }

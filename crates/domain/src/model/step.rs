@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{CALL_ITEMS_MAX, CellRow, Change, FleetName, OrderMark, Replace, Rows, Stepped, UsageRow};
 use crate::container::{ContainerRow, Placement, State, Waiting};
-use crate::id::{ContainerId, Revision, WorkerId, Workspace};
+use crate::id::{ContainerId, History, Mark, Revision, WorkerId, Workspace};
 use crate::ledger;
 use crate::quota::Usage;
 use crate::request::{Ask, OrderKey};
@@ -69,6 +69,11 @@ impl<'a, R: Rows> Step<'a, R> {
     /// The revision that this step will make, if it writes.
     pub(crate) fn revision(&self) -> Revision {
         self.cell.revision
+    }
+
+    /// How far the cell was before it.
+    pub(crate) fn mark_before(&self) -> Mark {
+        self.before.mark()
     }
 
     /// The revision before it.
@@ -360,9 +365,9 @@ impl<'a, R: Rows> Step<'a, R> {
         let Some((first, id)) = members.into_iter().find(|(key, _)| !touched.left.contains(key)) else {
             return Ok(None);
         };
-        // All in the lot of a shape ask the same; in a quota's lot the next may ask something else.
+        // All in the lot of a shape ask the same; in another lot the next may ask something else.
         let ask = match key {
-            LotKey::Quota(_) => self.legible(&id)?.map(|row| row.ask),
+            LotKey::Quota(_) | LotKey::Keep | LotKey::Stop => self.legible(&id)?.map(|row| row.ask),
             LotKey::Shape(_) | LotKey::Corrupt => None,
         };
         Ok(Some((first, ask)))
@@ -390,6 +395,7 @@ impl<'a, R: Rows> Step<'a, R> {
             if is_open.is_some() && is_open != was_open {
                 self.cell.woken = revision;
             }
+            self.follow_registrations(&touched);
             if let Some(row) = &mut touched.after {
                 row.changed = revision;
             }
@@ -408,10 +414,32 @@ impl<'a, R: Rows> Step<'a, R> {
         changes
     }
 
+    /// Counts the workers that have not registered in this history; when the last has, what waited for it may go on.
+    fn follow_registrations(&mut self, touched: &Replace<WorkerRow>) {
+        let is_missing = |row: &Option<WorkerRow>, history: History| {
+            u64::from(row.as_ref().is_some_and(|row| row.registered_in != Some(history)))
+        };
+        let was = is_missing(&touched.before, self.before.history);
+        let is = is_missing(&touched.after, self.cell.history);
+        self.cell.unregistered = (self.cell.unregistered + is).saturating_sub(was);
+        if was > is && self.cell.unregistered == 0 {
+            self.cell.woken = self.cell.revision;
+        }
+    }
+
     fn note_gone(&mut self, name: FleetName) {
         self.cell.gone += 1;
         self.more.push(Change::Gone(self.cell.revision, name));
     }
+}
+
+/// How far the cell is once these changes are made.
+pub(crate) fn mark_after(before: Mark, changes: &[Change]) -> Mark {
+    let written = changes.iter().find_map(|change| match change {
+        Change::Cell(row) => Some(row.mark()),
+        _ => None,
+    });
+    written.unwrap_or(before)
 }
 
 /// A row that the step has read and not yet changed.

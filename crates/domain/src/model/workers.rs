@@ -12,9 +12,9 @@ use crate::time::Timestamp;
 use crate::worker::{CallAnswer, Caller, Life, WorkerRow};
 
 pub use look::{Look, LookPage, look};
-pub use register::{RegisterOutcome, Registration, register};
+pub use register::{Held, RegisterOutcome, Registration, register};
 pub(crate) use status::give_back_placed;
-pub use status::{RemoveHow, RemoveOutcome, StatusChange, StatusOutcome, remove, set_status};
+pub use status::{RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome, remove, set_status};
 
 /// The last numbers of all workers that are there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +50,12 @@ pub fn beats<R: Rows>(rows: &R) -> Result<Beats, R::Error> {
 
 /// Keeps the greatest number of each caller that is admitted.
 pub fn heartbeat<R: Rows>(rows: &R, callers: &[Caller]) -> Stepped<Vec<CallAnswer>, R::Error> {
-    let step = Step::begin(rows, Timestamp(0))?;
+    let mut step = Step::begin(rows, Timestamp(0))?;
     let mut answers = Vec::with_capacity(callers.len());
     // One call may carry the same worker twice, in any order.
     let mut greatest: BTreeMap<&WorkerId, CallNumber> = BTreeMap::new();
     for caller in callers {
+        step.notice(caller.mark)?;
         let answer = match step.worker(&caller.worker) {
             Ok(row) => admit(row.as_ref(), caller, step.cell.history),
             Err(error) if rows.is_corrupt(&error) => CallAnswer::Register,
@@ -66,21 +67,21 @@ pub fn heartbeat<R: Rows>(rows: &R, callers: &[Caller]) -> Stepped<Vec<CallAnswe
         }
         answers.push(answer);
     }
-    let mut changes = Vec::new();
     for (worker, number) in greatest {
         if number > rows.number(worker)? {
-            changes.push(Change::Number(worker.clone(), Some(number)));
+            step.write(Change::Number(worker.clone(), Some(number)));
         }
     }
-    Ok((answers, changes))
+    step.finish(answers)
 }
 
 /// Whether a call is accepted. Only an accepted call moves a deadline.
 pub(crate) fn admit(row: Option<&WorkerRow>, caller: &Caller, history: History) -> CallAnswer {
     match row {
-        None => CallAnswer::Removed,
         Some(row) if caller.incarnation < row.incarnation => CallAnswer::Refused,
-        Some(row) if caller.history != history || row.registered_in != Some(history) => CallAnswer::Register,
+        _ if caller.mark.history != history => CallAnswer::Register,
+        None => CallAnswer::Removed,
+        Some(row) if row.registered_in != Some(history) => CallAnswer::Register,
         Some(row) if caller.incarnation > row.incarnation || row.life == Life::Lost => CallAnswer::Register,
         Some(_) => CallAnswer::Ok,
     }

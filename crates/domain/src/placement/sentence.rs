@@ -14,6 +14,7 @@ pub fn sentence(why: &Why, ask: &Ask) -> String {
         Why::NoFit { rules, never: None } => no_room(rules, ask),
         Why::Quota(over) => over_quota(over, ask),
         Why::Behind(ahead) => those_ahead(*ahead),
+        Why::Settling { unregistered } => settling(*unregistered),
         Why::Corrupt(problem) => format!("its record cannot be read: {problem}"),
     }
 }
@@ -31,6 +32,15 @@ impl Explanation {
             Verdict::Wait { why, .. } => sentence(why, ask),
         }
     }
+}
+
+fn settling(unregistered: u64) -> String {
+    let rest = match unregistered {
+        0 => "what they ran may not have ended yet".to_owned(),
+        1 => "1 worker has not said what it runs".to_owned(),
+        many => format!("{many} workers have not said what they run"),
+    };
+    format!("the store lost writes, and it may still run somewhere: {rest}")
 }
 
 fn those_ahead(ahead: u64) -> String {

@@ -10,7 +10,7 @@ use domain::id::{Attempt, GpuType, Incarnation, Revision};
 use domain::model::{CellRow, Change, FleetName, MemoryRows, Replace, Rows, UsageRow};
 use domain::placement::{Candidate, Verdict};
 use domain::quota::{Limit, QuotaLimits};
-use domain::request::OrderKey;
+use domain::request::{IfSilent, OrderKey};
 use domain::resources::{Booking, Capacity, Used};
 use domain::wait::{LotKey, LotRow, Why};
 use domain::worker::{Worker, WorkerRow, WorkerSpec};
@@ -330,7 +330,14 @@ fn fleet() -> Fleet {
 }
 
 fn candidate(id: &str, ask: domain::request::Ask) -> Candidate {
-    Candidate { id: cid(id), key: OrderKey::default(), attempt: Attempt(0), ask: Arc::new(ask), lot: None }
+    Candidate {
+        id: cid(id),
+        key: OrderKey::default(),
+        attempt: Attempt(0),
+        ask: Arc::new(ask),
+        if_silent: IfSilent::Stop,
+        lot: None,
+    }
 }
 
 fn goes(worker: &str, gpu_devices: Vec<u32>, gpu_milli: u32) -> Verdict {

@@ -9,14 +9,14 @@ use domain::id::{Attempt, Boot, CallNumber, ContainerId, Incarnation, Revision, 
 use domain::model::backlog::{self, SubmitOutcome};
 use domain::model::containers::{self, Keep, StopOutcome};
 use domain::model::placements::{self, Commit, Decision, DecisionKind, Loss, LossOutcome, Outcome, ReportOutcome};
-use domain::model::workers::{self, Look, RegisterOutcome, Registration, RemoveHow, RemoveOutcome};
+use domain::model::workers::{self, Look, RegisterOutcome, Registration, RemoveOutcome};
 use domain::model::{CellRow, Change, Event, Filter, FleetChange, MemoryRows, OrderMark, Report, Rows, UsageRow};
 use domain::request::{Body, OrderKey};
 use domain::time::Timestamp;
 use domain::wait::{LotKey, LotRow};
 use domain::worker::{CallAnswer, WorkerRow};
 
-use crate::support::{Cell, ask, cid, exited, read, request, starts, wid};
+use crate::support::{Cell, ask, cid, exited, gone, read, request, starts, wid};
 
 /// A row that cannot be decoded.
 #[derive(Debug, PartialEq)]
@@ -226,7 +226,7 @@ fn losing_draining_and_removing_go_past_it() {
         assert_eq!(answer, Ok(vec![outcome]));
     }
     assert_eq!(cell.end("good"), End::WorkerLost);
-    let how = RemoveHow::Lost { incarnation: cell.worker("w1").incarnation };
+    let how = gone(&cell, "w1");
     let answer = with(&mut cell, &["bad"], |rows| workers::remove(rows, Timestamp(0), &[(wid("w1"), how)], 10));
     assert_eq!(answer, [RemoveOutcome::Owns(1)], "what it owns cannot be given back");
     assert_eq!(cell.used("w1"), 1000);

@@ -7,6 +7,7 @@ mod leaders;
 mod lives;
 mod readers;
 mod registrations;
+mod settling;
 mod silences;
 mod support;
 mod walk;

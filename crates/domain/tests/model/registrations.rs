@@ -7,7 +7,7 @@ use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, Rem
 use domain::model::{Event, Report, Rows};
 use domain::worker::{CallAnswer, Caller, Life, Status};
 
-use crate::support::{Cell, ask, exited, key, read, spec, starts, wid};
+use crate::support::{Cell, ask, exited, gone, held, key, read, spec, starts, wid};
 
 fn cell() -> Cell {
     let mut cell = Cell::new();
@@ -110,8 +110,8 @@ fn a_registration_in_pages_concludes_with_the_last() {
     for id in ["c1", "c2", "c3"] {
         cell.running(id, "w1");
     }
-    let first = Registration { holds: vec![cell.placement("c1")], more: true, ..cell.registration("w1") };
-    let second = Registration { holds: vec![cell.placement("c2")], more: false, ..first.clone() };
+    let first = Registration { holds: vec![held(cell.placement("c1"))], more: true, ..cell.registration("w1") };
+    let second = Registration { holds: vec![held(cell.placement("c2"))], more: false, ..first.clone() };
     assert_eq!(kills(&cell.register(&first)), 0);
     assert_eq!(cell.worker("w1").status(), Status::Pending);
     assert_eq!(cell.phase("c3"), Phase::Running, "not yet known to be gone");
@@ -131,7 +131,7 @@ fn a_kill_on_any_page_spoils_the_whole_registration() {
     let mut cell = cell();
     cell.join("w2", 4);
     cell.running("c1", "w1");
-    let first = Registration { holds: vec![cell.placement("c1")], more: true, ..cell.registration("w2") };
+    let first = Registration { holds: vec![held(cell.placement("c1"))], more: true, ..cell.registration("w2") };
     let last = Registration { holds: Vec::new(), more: false, ..first.clone() };
     assert_eq!(kills(&cell.register(&first)), 1);
     assert_eq!(kills(&cell.register(&last)), 0);
@@ -267,9 +267,13 @@ fn remove_lost_names_the_incarnation_and_gives_keep_back() {
     cell.running("c1", "w1");
     assert_eq!(cell.remove("w1", RemoveHow::IfEmpty), RemoveOutcome::Owns(1));
     let incarnation = cell.worker("w1").incarnation;
-    let old = RemoveHow::Lost { incarnation: Incarnation(incarnation.0 - 1) };
+    let old = RemoveHow::Lost { incarnation: Incarnation(incarnation.0 - 1), seen: None };
     assert_eq!(cell.remove("w1", old), RemoveOutcome::Registered);
-    assert_eq!(cell.remove("w1", RemoveHow::Lost { incarnation }), RemoveOutcome::Done);
+    let seen = gone(&cell, "w1");
+    assert_eq!(cell.beat("w1"), CallAnswer::Ok);
+    assert_eq!(cell.remove("w1", seen), RemoveOutcome::Lives, "it has called since");
+    assert_eq!(cell.remove("w1", RemoveHow::Lost { incarnation, seen: None }), RemoveOutcome::Lives);
+    assert_eq!(cell.remove("w1", gone(&cell, "w1")), RemoveOutcome::Done);
     assert_eq!((cell.phase("c1"), cell.usage("default")), (Phase::Pending, 0));
     assert_eq!(cell.beat("w1"), CallAnswer::Removed);
     assert_eq!(cell.remove("w1", RemoveHow::IfEmpty), RemoveOutcome::NoSuchWorker);
@@ -282,7 +286,7 @@ fn remove_lost_goes_in_bounded_steps() {
         cell.submit(id, ask(1));
         cell.running(id, "w1");
     }
-    let how = RemoveHow::Lost { incarnation: cell.worker("w1").incarnation };
+    let how = gone(&cell, "w1");
     let mut outcomes = Vec::new();
     for _ in 0..3 {
         let (answer, changes) = read(workers::remove(&cell.rows, cell.now(), &[(wid("w1"), how)], 2));

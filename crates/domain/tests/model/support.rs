@@ -8,8 +8,8 @@ use std::time::Duration;
 use domain::audit;
 use domain::container::{ContainerRow, End, Exit, Phase, PlacementId};
 use domain::id::{
-    Attempt, Boot, CallNumber, CellName, ContainerId, History, Incarnation, PlannerId, PoolName, Runtime, WorkerId,
-    WorkerKey, Workspace,
+    Attempt, Boot, CallNumber, CellName, ContainerId, History, Incarnation, Mark, PlannerId, PoolName, Revision,
+    Runtime, WorkerId, WorkerKey, Workspace,
 };
 use domain::model::backlog::{self, SubmitOutcome};
 use domain::model::containers::{self, StopOutcome};
@@ -19,7 +19,7 @@ use domain::model::placements::{
     TakeAnswer,
 };
 use domain::model::workers::{
-    self, RegisterOutcome, Registration, RemoveHow, RemoveOutcome, StatusChange, StatusOutcome,
+    self, Held, RegisterOutcome, Registration, RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome,
 };
 use domain::model::{CellRow, Change, Event, Fence, Mandate, MemoryRows, Order, OrderMark, Report, Rows, Stepped};
 use domain::quota::QuotaLimits;
@@ -45,7 +45,7 @@ pub(crate) struct Agent {
     pub(crate) key: WorkerKey,
     pub(crate) incarnation: Incarnation,
     pub(crate) number: CallNumber,
-    pub(crate) history: History,
+    pub(crate) mark: Mark,
     pub(crate) cpu: u64,
 }
 
@@ -282,7 +282,7 @@ impl Cell {
             key: key(&format!("key-of-{id}")),
             incarnation: Incarnation(0),
             number: CallNumber(0),
-            history: History::from_random(0),
+            mark: Mark { history: History::from_random(0), revision: Revision(0) },
             cpu,
         };
         self.agents.insert(wid(id), agent);
@@ -291,7 +291,8 @@ impl Cell {
 
     /// A worker registers again, holding these.
     pub(crate) fn rejoin(&mut self, id: &str, holds: &[PlacementId]) -> RegisterOutcome {
-        let call = Registration { holds: holds.to_vec(), ..self.registration(id) };
+        let holds = holds.iter().map(|placement| held(placement.clone())).collect();
+        let call = Registration { holds, ..self.registration(id) };
         self.register(&call)
     }
 
@@ -314,10 +315,10 @@ impl Cell {
 
     pub(crate) fn register(&mut self, call: &Registration) -> RegisterOutcome {
         let outcome = self.run(|rows, now| workers::register(rows, now, call));
-        if let RegisterOutcome::Registered { history, .. } = &outcome
+        if let RegisterOutcome::Registered { mark, .. } = &outcome
             && let Some(agent) = self.agents.get_mut(&call.worker)
         {
-            agent.history = *history;
+            agent.mark = *mark;
         }
         outcome
     }
@@ -325,7 +326,7 @@ impl Cell {
     pub(crate) fn caller(&mut self, id: &str) -> Caller {
         let agent = self.agents.get_mut(&wid(id)).unwrap_or_else(|| panic!("{id} never joined"));
         agent.number = agent.number.next();
-        Caller { worker: wid(id), incarnation: agent.incarnation, number: agent.number, history: agent.history }
+        Caller { worker: wid(id), incarnation: agent.incarnation, number: agent.number, mark: agent.mark }
     }
 
     pub(crate) fn beat(&mut self, id: &str) -> CallAnswer {
@@ -364,6 +365,17 @@ impl Cell {
         self.take(worker, None);
         assert_eq!(self.runs(worker, id), ReportOutcome::Accepted);
     }
+}
+
+/// A placement of one cpu that a worker holds.
+pub(crate) fn held(placement: PlacementId) -> Held {
+    Held { placement, booking: Booking { cpu_milli: 1_000, memory_mib: 1, ..Booking::default() } }
+}
+
+/// What the caller saw of a worker that is said to be gone: as it is now.
+pub(crate) fn gone(cell: &Cell, id: &str) -> RemoveHow {
+    let seen = SeenSilent { number: read(cell.rows.number(&wid(id))), boot: cell.rows.boot() };
+    RemoveHow::Lost { incarnation: cell.worker(id).incarnation, seen: Some(seen) }
 }
 
 /// Names the containers that orders start.

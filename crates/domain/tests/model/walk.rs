@@ -13,7 +13,7 @@ use domain::model::backlog;
 use domain::model::containers::{self, Keep};
 use domain::model::leadership::{self, AcquireOutcome};
 use domain::model::placements::{self, Commit, Decision, DecisionKind, Loss, NewWorker};
-use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, StatusChange};
+use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, SeenSilent, StatusChange};
 use domain::model::{CellRow, Change, Event, Filter, Mandate, MemoryRows, OrderMark, Report, Rows, Stepped};
 use domain::quota::{Limit, QuotaLimits};
 use domain::request::{Ask, IfSilent, Submission};
@@ -22,7 +22,7 @@ use domain::time::Timestamp;
 use domain::wait::{LotKey, Why};
 use domain::worker::Caller;
 
-use crate::support::{Never, ask, body, cid, key, read, spec, wid, workspace};
+use crate::support::{Never, ask, body, cid, held, key, read, spec, wid, workspace};
 
 const CONTAINERS: u64 = 10;
 const WORKERS: u64 = 4;
@@ -324,10 +324,9 @@ impl Walk {
         keep_last(&mut self.registrations);
         let answer = self.run(|rows, now| workers::register(rows, now, &call));
         self.saw("register", &answer);
-        let RegisterOutcome::Registered { history, kills } = answer else { return };
+        let RegisterOutcome::Registered { mark, kills, .. } = answer else { return };
         self.saw(if kills.is_empty() { "clean" } else { "killed" }, &"registered");
-        let caller =
-            Caller { worker: call.worker.clone(), incarnation: call.incarnation, number: CallNumber(0), history };
+        let caller = Caller { worker: call.worker.clone(), incarnation: call.incarnation, number: CallNumber(0), mark };
         self.callers.entry(call.worker).or_default().push(caller);
     }
 
@@ -350,7 +349,7 @@ impl Walk {
             key: key(if self.dice.one_in(6) { "k2" } else { "k1" }),
             spec: spec(3 + self.dice.throw(6)),
             ready: !self.dice.one_in(10),
-            holds,
+            holds: holds.into_iter().map(held).collect(),
             ends: ends.into_iter().collect(),
             more: self.dice.one_in(10),
         }
@@ -406,8 +405,11 @@ impl Walk {
         let incarnation = read(self.rows.worker(&worker)).map_or(Incarnation(0), |row| row.incarnation);
         let how = match self.dice.throw(3) {
             0 => RemoveHow::IfEmpty,
-            1 => RemoveHow::Lost { incarnation: incarnation.next() },
-            _ => RemoveHow::Lost { incarnation },
+            1 => RemoveHow::Lost { incarnation: incarnation.next(), seen: None },
+            _ => {
+                let seen = SeenSilent { number: read(self.rows.number(&worker)), boot: self.rows.boot() };
+                RemoveHow::Lost { incarnation, seen: self.dice.one_in(2).then_some(seen) }
+            }
         };
         let outcome = self.run(|rows, now| workers::remove(rows, now, &[(worker.clone(), how)], 1)).remove(0);
         self.saw("remove", &outcome);

@@ -9,7 +9,7 @@ use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strate
 use domain::id::{Attempt, GpuType, Incarnation, Revision};
 use domain::placement::Candidate;
 use domain::quota::{Limit, QuotaLimits, Usage};
-use domain::request::{Ask, GpuAsk, GpuWish, OrderKey};
+use domain::request::{Ask, GpuAsk, GpuWish, IfSilent, OrderKey};
 use domain::resources::{Capacity, Used};
 use domain::wait::{LotKey, LotRow, Why};
 use domain::worker::{Status, Worker, WorkerSpec};
@@ -237,7 +237,14 @@ fn candidate(n: usize, asks: &[Ask], bytes: &mut Bytes<'_>) -> Candidate {
         7 => Some(LotKey::Quota(ask.workspace.clone())),
         _ => None,
     };
-    Candidate { id: format!("r{n}").parse().expect("a name"), key, attempt: Attempt(0), ask: ask.into(), lot }
+    Candidate {
+        id: format!("r{n}").parse().expect("a name"),
+        key,
+        attempt: Attempt(0),
+        ask: ask.into(),
+        if_silent: IfSilent::Stop,
+        lot,
+    }
 }
 
 /// Lots that hold at least what was read of them, and some that nothing was read of.

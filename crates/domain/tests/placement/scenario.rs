@@ -24,7 +24,7 @@ use domain::placement::{Candidate, Explanation, Verdict, explain, plan, sentence
 use domain::provisioning::{NewWorkers, new_workers};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
 use domain::quota::{Limit, QuotaLimits, Usage};
-use domain::request::{Ask, GpuAsk, GpuWish, OrderKey};
+use domain::request::{Ask, GpuAsk, GpuWish, IfSilent, OrderKey};
 use domain::resources::{Booking, Capacity, Used};
 use domain::wait::{LotKey, LotRow, Why};
 use domain::worker::{DEFAULT_POOL, DEFAULT_RUNTIME, Status, Worker, WorkerSpec};
@@ -326,7 +326,7 @@ fn read_request(rest: &str, position: u32) -> Candidate {
     };
     let key = OrderKey { rank, revision: Revision(1), position };
     ask.check().expect("a request that a store would accept");
-    Candidate { id: named(id), key, attempt: Attempt(0), ask: Arc::new(ask), lot }
+    Candidate { id: named(id), key, attempt: Attempt(0), ask: Arc::new(ask), if_silent: IfSilent::Stop, lot }
 }
 
 fn read_gpu_ask(text: &str) -> GpuAsk {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::container::{ContainerRow, End, Exit, Phase, PlacementId};
-use domain::id::{CallNumber, CellName, ContainerId, History, Incarnation, PlannerId, Revision, WorkerId, WorkerKey};
+use domain::id::{
+    CallNumber, CellName, ContainerId, History, Incarnation, Mark, PlannerId, Revision, WorkerId, WorkerKey,
+};
 use domain::model::backlog::SubmitOutcome;
 use domain::model::containers::{Found, StopOutcome};
 use domain::model::leadership::AcquireOutcome;
@@ -13,7 +15,7 @@ use domain::model::placements::{
     Commit, CommitAnswer, Decision, DecisionKind, Loss, LossOutcome, Outcome, ReportAnswer, ReportOutcome, TakeAnswer,
 };
 use domain::model::workers::{
-    Look, RegisterOutcome, Registration, RemoveHow, RemoveOutcome, StatusChange, StatusOutcome,
+    Held, Look, RegisterOutcome, Registration, RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome,
 };
 use domain::model::{Event, Mandate, OrderMark, Report};
 use domain::request::{Ask, Body, GpuAsk, GpuWish, IfSilent, Submission};
@@ -45,7 +47,7 @@ struct Agent {
     key: WorkerKey,
     incarnation: Incarnation,
     number: CallNumber,
-    history: History,
+    mark: Mark,
     total: Capacity,
 }
 
@@ -309,7 +311,7 @@ impl Case {
             key: WorkerKey::new(&format!("key-of-{worker}")).expect("a name"),
             incarnation: Incarnation(0),
             number: CallNumber(0),
-            history: History::from_random(0),
+            mark: Mark { history: History::from_random(0), revision: Revision(0) },
             total,
         };
         held(&self.memory.agents).insert(wid(worker), agent);
@@ -324,7 +326,8 @@ impl Case {
 
     /// A worker registers again, holding these.
     pub(crate) async fn rejoin(&self, worker: &str, holds: &[PlacementId]) -> RegisterOutcome {
-        let registration = Registration { holds: holds.to_vec(), ..self.registration(worker) };
+        let holds = holds.iter().map(|placement| held_one(placement.clone())).collect();
+        let registration = Registration { holds, ..self.registration(worker) };
         self.register(registration).await
     }
 
@@ -349,10 +352,10 @@ impl Case {
     pub(crate) async fn register(&self, registration: Registration) -> RegisterOutcome {
         let worker = registration.worker.clone();
         let outcome = answered(self.ports.workers.register(&self.cell, self.now(), registration).await);
-        if let RegisterOutcome::Registered { history, .. } = &outcome
+        if let RegisterOutcome::Registered { mark, .. } = &outcome
             && let Some(agent) = held(&self.memory.agents).get_mut(&worker)
         {
-            agent.history = *history;
+            agent.mark = *mark;
         }
         outcome
     }
@@ -361,8 +364,16 @@ impl Case {
     pub(crate) fn caller(&self, worker: &str) -> Caller {
         self.with_agent(worker, |agent| {
             agent.number = agent.number.next();
-            Caller { worker: wid(worker), incarnation: agent.incarnation, number: agent.number, history: agent.history }
+            Caller { worker: wid(worker), incarnation: agent.incarnation, number: agent.number, mark: agent.mark }
         })
+    }
+
+    /// Says that a worker is gone, having seen it as it is now.
+    pub(crate) async fn gone(&self, worker: &str) -> RemoveHow {
+        let beats = answered(self.ports.workers.beats(&self.cell).await);
+        let number = beats.numbers.iter().find(|(id, ..)| *id == wid(worker)).map(|(.., number)| *number);
+        let seen = number.map(|number| SeenSilent { number, boot: beats.boot });
+        RemoveHow::Lost { incarnation: self.worker(worker).await.incarnation, seen }
     }
 
     fn with_agent<T>(&self, worker: &str, run: impl FnOnce(&mut Agent) -> T) -> T {
@@ -419,6 +430,11 @@ impl Case {
         assert_eq!(taken.call, CallAnswer::Ok, "{worker} takes {id}");
         assert_eq!(self.report(worker, id, Event::Running).await, ReportOutcome::Accepted, "{id} runs on {worker}");
     }
+}
+
+/// A placement of one cpu that a worker holds.
+pub(crate) fn held_one(placement: PlacementId) -> Held {
+    Held { placement, booking: Booking { cpu_milli: 1_000, memory_mib: 1, ..Booking::default() } }
 }
 
 /// Names the containers that orders start.

@@ -4,7 +4,7 @@ use domain::container::Phase;
 use domain::id::Attempt;
 use domain::model::backlog::SubmitOutcome;
 use domain::model::placements::{Commit, Decision, DecisionKind, LossOutcome, Outcome, ReportOutcome};
-use domain::model::workers::{RegisterOutcome, RemoveHow, RemoveOutcome};
+use domain::model::workers::{RegisterOutcome, RemoveOutcome};
 use domain::model::{Event, Filter, Report};
 use domain::wait::LotKey;
 
@@ -74,6 +74,6 @@ pub async fn an_undecodable_row_fails_no_step_of_its_worker<H: Corruptible>(stor
     case.drain("w1").await;
     assert_eq!(case.lose_worker("w1").await, LossOutcome::Done(1));
     assert_eq!((case.phase("good").await, case.booked("w1").await.0), (Phase::Pending, 1000));
-    let how = RemoveHow::Lost { incarnation: case.worker("w1").await.incarnation };
+    let how = case.gone("w1").await;
     assert_eq!(case.remove("w1", how).await, RemoveOutcome::Owns(1));
 }

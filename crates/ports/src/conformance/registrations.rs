@@ -7,7 +7,7 @@ use domain::model::workers::{RegisterOutcome, Registration};
 use domain::model::{Event, Report};
 use domain::worker::{CallAnswer, Status};
 
-use super::case::{Case, ask, cpus, exited, kills, spec, starts, wid};
+use super::case::{Case, ask, cpus, exited, held_one, kills, spec, starts, wid};
 
 pub async fn register_shows_a_worker_to_look(case: &Case) {
     case.join("w1", 4).await;
@@ -19,11 +19,11 @@ pub async fn register_shows_a_worker_to_look(case: &Case) {
 pub async fn register_repeated_changes_nothing(case: &Case) {
     case.join("w1", 4).await;
     let registration = case.registration("w1");
-    let first = case.register(registration.clone()).await;
+    case.register(registration.clone()).await;
     case.running("c1", "w1").await;
     let (row, number) = (case.worker("w1").await, case.number("w1").await);
     let again = case.register(registration).await;
-    assert_eq!(first, again);
+    assert!(matches!(again, RegisterOutcome::Registered { kills, .. } if kills.is_empty()));
     assert_eq!((case.worker("w1").await, case.number("w1").await), (row, number));
     assert_eq!(case.phase("c1").await, Phase::Running);
 }
@@ -92,8 +92,8 @@ pub async fn a_registration_in_pages_ends_with_the_last(case: &Case) {
         case.running(id, "w1").await;
     }
     let page = case.registration("w1");
-    let first = Registration { holds: vec![case.placement("c1").await], more: true, ..page.clone() };
-    let last = Registration { holds: vec![case.placement("c2").await], ..page };
+    let first = Registration { holds: vec![held_one(case.placement("c1").await)], more: true, ..page.clone() };
+    let last = Registration { holds: vec![held_one(case.placement("c2").await)], ..page };
     case.register(first.clone()).await;
     assert_eq!((case.phase("c3").await, case.worker("w1").await.status()), (Phase::Running, Status::Pending));
     case.register(last).await;
@@ -110,7 +110,7 @@ pub async fn a_kill_on_any_page_spoils_the_registration(case: &Case) {
     case.join("w2", 4).await;
     case.running("c1", "w1").await;
     let page = case.registration("w2");
-    let first = Registration { holds: vec![case.placement("c1").await], more: true, ..page.clone() };
+    let first = Registration { holds: vec![held_one(case.placement("c1").await)], more: true, ..page.clone() };
     assert_eq!(kills(&case.register(first).await).len(), 1);
     assert_eq!(kills(&case.register(page).await), []);
     assert_eq!(case.worker("w2").await.status(), Status::Pending);

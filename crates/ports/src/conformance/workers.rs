@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::container::Phase;
-use domain::id::{History, Incarnation, Revision, WorkerId, Workspace};
+use domain::id::{History, Incarnation, Mark, Revision, WorkerId, Workspace};
 use domain::model::FleetName;
 use domain::model::placements::{Loss, Outcome};
 use domain::model::workers::{Look, RemoveHow, RemoveOutcome, StatusChange, StatusOutcome};
@@ -26,7 +26,7 @@ pub async fn beats_show_the_greatest_number(case: &Case) {
     let shown: Vec<_> =
         numbers.iter().map(|(id, incarnation, number)| (id.as_str(), incarnation.0, number.0)).collect();
     assert_eq!(shown, [("w1", 1, 1), ("w2", 2, 0)]);
-    assert_eq!(beats.history, late.history);
+    assert_eq!(beats.history, late.mark.history);
 }
 
 pub async fn beats_leave_out_the_lost(case: &Case) {
@@ -53,7 +53,8 @@ pub async fn heartbeat_answers_each_caller_by_who_it_is(case: &Case) {
     case.rejoin("w1", &[]).await;
     let now = case.caller("w1");
     let later = Caller { incarnation: now.incarnation.next(), ..now.clone() };
-    let elsewhere = Caller { history: History::from_random(now.history.get() ^ 1), ..now.clone() };
+    let history = History::from_random(now.mark.history.get() ^ 1);
+    let elsewhere = Caller { mark: Mark { history, ..now.mark }, ..now.clone() };
     let nobody = Caller { worker: wid("w9"), ..now.clone() };
     let answers = case.beat_as(vec![old, now.clone(), later, elsewhere, nobody]).await;
     let expected =
@@ -120,10 +121,11 @@ pub async fn remove_lost_names_the_incarnation(case: &Case) {
     assert_eq!(case.place("c1", "w1").await, Outcome::Done);
     case.start("c1", "w1").await;
     let incarnation = case.worker("w1").await.incarnation;
-    let other = RemoveHow::Lost { incarnation: incarnation.next() };
+    let other = RemoveHow::Lost { incarnation: incarnation.next(), seen: None };
     assert_eq!(case.remove("w1", other).await, RemoveOutcome::Registered);
     assert_eq!(case.phase("c1").await, Phase::Running);
-    assert_eq!(case.remove("w1", RemoveHow::Lost { incarnation }).await, RemoveOutcome::Done);
+    let how = case.gone("w1").await;
+    assert_eq!(case.remove("w1", how).await, RemoveOutcome::Done);
     assert_eq!((case.phase("c1").await, case.worker_or_none("w1").await), (Phase::Pending, None));
     assert_eq!(case.booked("w1").await, (0, 0));
 }
@@ -133,7 +135,7 @@ pub async fn remove_lost_goes_in_bounded_steps(case: &Case) {
     for id in ["c1", "c2", "c3"] {
         case.running(id, "w1").await;
     }
-    let how = RemoveHow::Lost { incarnation: case.worker("w1").await.incarnation };
+    let how = case.gone("w1").await;
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         let removals = vec![(wid("w1"), how)];

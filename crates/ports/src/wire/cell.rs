@@ -1,8 +1,8 @@
 //! Forms of the cell's own row, and of usage.
 
 use domain::container::Phase;
-use domain::id::{History, PlannerId, Revision, Stamp, Term, Workspace};
-use domain::model::{CellRow, PlannerRow, UsageRow};
+use domain::id::{History, Mark, PlannerId, Revision, Stamp, Term, Workspace};
+use domain::model::{CellRow, PlannerRow, Rewind, UsageRow};
 use domain::quota::Usage;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,30 @@ struct CellForm {
     gone: u64,
     #[serde(rename = "floor", with = "field")]
     gone_floor: Revision,
+    #[serde(with = "field", default, skip_serializing_if = "Option::is_none")]
+    rewind: Option<Rewind>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    settling: bool,
+    #[serde(rename = "away", with = "field")]
+    unregistered: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Rewind", deny_unknown_fields)]
+struct RewindForm {
+    #[serde(with = "field")]
+    survived: Mark,
+    #[serde(with = "field")]
+    reached: Revision,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Mark", deny_unknown_fields)]
+struct MarkForm {
+    #[serde(rename = "hist", with = "field")]
+    history: History,
+    #[serde(rename = "rev", with = "field")]
+    revision: Revision,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -71,6 +95,8 @@ struct UsageForm {
 
 forms! {
     CellForm for CellRow
+    RewindForm for Rewind
+    MarkForm for Mark
     PlannerForm for PlannerRow
     UsageRowForm for UsageRow
     UsageForm for Usage

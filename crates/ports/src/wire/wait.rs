@@ -37,6 +37,10 @@ enum LotKeyForm {
     Quota(Workspace),
     #[serde(rename = "corrupt")]
     Corrupt,
+    #[serde(rename = "keep")]
+    Keep,
+    #[serde(rename = "stop")]
+    Stop,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +61,11 @@ enum WhyForm {
     Behind(u64),
     #[serde(rename = "corrupt")]
     Corrupt(String),
+    #[serde(rename = "settling")]
+    Settling {
+        #[serde(with = "field")]
+        unregistered: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

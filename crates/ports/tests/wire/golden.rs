@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use domain::container::{ContainerRow, End, EndRecord, Exit, Output, OutputTail, Placement, State, StopCause, Waiting};
 use domain::id::{
-    Attempt, ContainerId, GpuType, History, Incarnation, MachineName, PlannerId, PoolName, Revision, Runtime, Stamp,
-    Term, WorkerId, WorkerKey, Workspace,
+    Attempt, ContainerId, GpuType, History, Incarnation, MachineName, Mark, PlannerId, PoolName, Revision, Runtime,
+    Stamp, Term, WorkerId, WorkerKey, Workspace,
 };
-use domain::model::{CellRow, PlannerRow, UsageRow};
+use domain::model::{CellRow, PlannerRow, Rewind, UsageRow};
 use domain::quota::Usage;
 use domain::request::{Ask, Body, Digest, GpuAsk, GpuWish, IfSilent, OrderKey};
 use domain::resources::{Booking, Capacity, Used};
@@ -45,6 +45,12 @@ pub(crate) fn cell() -> CellRow {
         ordered: Revision(76),
         gone: 6,
         gone_floor: Revision(12),
+        rewind: Some(Rewind {
+            survived: Mark { history: History::from_random(0x5678_9abc), revision: Revision(60) },
+            reached: Revision(64),
+        }),
+        settling: true,
+        unregistered: 2,
     }
 }
 

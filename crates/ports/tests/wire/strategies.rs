@@ -9,10 +9,10 @@ use domain::container::{
     ContainerRow, End, EndRecord, Exit, Output, OutputTail, Phase, Placement, State, StopCause, Waiting,
 };
 use domain::id::{
-    Attempt, ContainerId, GpuType, History, INTEGER_MAX, Incarnation, MachineName, PlannerId, PoolName, Revision,
+    Attempt, ContainerId, GpuType, History, INTEGER_MAX, Incarnation, MachineName, Mark, PlannerId, PoolName, Revision,
     Runtime, Stamp, Term, WorkerId, WorkerKey, Workspace,
 };
-use domain::model::{CellRow, PlannerRow, UsageRow};
+use domain::model::{CellRow, PlannerRow, Rewind, UsageRow};
 use domain::quota::{OverQuota, QuotaResource, Usage};
 use domain::request::{Ask, Body, Digest, GpuAsk, GpuWish, IfSilent, Labels, OrderKey};
 use domain::resources::{Booking, Capacity, Used};
@@ -146,6 +146,8 @@ fn lot_key() -> BoxedStrategy<LotKey> {
         ask().prop_map(|ask| LotKey::Shape(ask.shape())),
         workspace().prop_map(LotKey::Quota),
         Just(LotKey::Corrupt),
+        Just(LotKey::Keep),
+        Just(LotKey::Stop),
     ]
     .boxed()
 }
@@ -324,6 +326,7 @@ fn why() -> BoxedStrategy<Why> {
         over_quota().prop_map(Why::Quota),
         integer().prop_map(Why::Behind),
         text().prop_map(Why::Corrupt),
+        integer().prop_map(|unregistered| Why::Settling { unregistered }),
     ]
     .boxed()
 }
@@ -348,8 +351,18 @@ pub(crate) fn cell() -> impl Strategy<Value = CellRow> {
     let planner = (planner_id(), integer()).prop_map(|(planner, stamp)| PlannerRow { planner, stamp: Stamp(stamp) });
     let phases = vec(integer(), Phase::ALL.len());
     let revisions = (revision(), revision(), revision(), revision());
-    ((history(), timestamp(), option::of(planner), integer()), phases, (integer(), integer()), revisions).prop_map(
-        |((history, now, planner, term), phases, (ready, gone), (revision, woken, ordered, gone_floor))| CellRow {
+    let rewind = (history(), revision(), revision())
+        .prop_map(|(history, revision, reached)| Rewind { survived: Mark { history, revision }, reached });
+    let settling = (option::of(rewind), any::<bool>(), integer());
+    let counts = (integer(), integer());
+    ((history(), timestamp(), option::of(planner), integer()), phases, counts, revisions, settling).prop_map(
+        |(
+            (history, now, planner, term),
+            phases,
+            (ready, gone),
+            (revision, woken, ordered, gone_floor),
+            (rewind, settling, unregistered),
+        )| CellRow {
             history,
             revision,
             now,
@@ -361,6 +374,9 @@ pub(crate) fn cell() -> impl Strategy<Value = CellRow> {
             ordered,
             gone,
             gone_floor,
+            rewind,
+            settling,
+            unregistered,
         },
     )
 }

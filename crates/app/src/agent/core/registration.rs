@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use super::table::{OUTPUT_BYTES_MAX, REPORTS_MAX, output_bytes};
 use super::{Action, CALL_TIMEOUT_MS_MAX, Call, Core, Lane, Link, Notice, RegisterAnswer, RegisterCall};
-use crate::api::calls::{PlacementName, Report, ReportOutcome};
+use crate::api::calls::{Hold, PlacementName, Report, ReportOutcome};
 
 /// The most names of held placements in one page.
 const HOLDS_MAX: usize = 1_000;
 
 #[derive(Debug, Clone, Default)]
 struct Page {
-    holds: Vec<PlacementName>,
+    holds: Vec<Hold>,
     ends: Vec<Report>,
 }
 
@@ -85,8 +85,10 @@ impl Core {
         }
         if is_new {
             self.history = Some(answer.history);
+            self.revision = 0;
             self.table.untell();
         }
+        self.saw(answer.revision);
         self.accepted(sent_ms, out);
         self.lanes.next(Lane::Beat, sent_ms + self.keepalive_ms / 5);
         self.complete(now_ms, &registration.kill, out);
@@ -108,7 +110,7 @@ impl Core {
 }
 
 /// At least one page, each within the bounds of a call.
-fn pages(holds: &[PlacementName], ends: Vec<Report>) -> VecDeque<Page> {
+fn pages(holds: &[Hold], ends: Vec<Report>) -> VecDeque<Page> {
     let mut pages: VecDeque<_> =
         holds.chunks(HOLDS_MAX).map(|holds| Page { holds: holds.to_vec(), ends: Vec::new() }).collect();
     if pages.is_empty() {

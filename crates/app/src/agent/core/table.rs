@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::memory::Memory;
 use super::{Action, Cause, StopRequest};
-use crate::api::calls::{Event, PlacementName, Report, ReportOutcome, StartOrder, StopCause};
+use crate::api::calls::{Event, Hold, Owns, PlacementName, Report, ReportOutcome, StartOrder, StopCause};
 
 /// The most reports in one call, or in one page of a registration.
 pub(super) const REPORTS_MAX: usize = 256;
@@ -27,13 +27,14 @@ enum Phase {
 #[derive(Debug, Clone)]
 struct Row {
     phase: Phase,
+    owns: Owns,
     /// The strongest request to end it that was passed on.
     asked: Option<Cause>,
 }
 
 impl Row {
-    fn new(phase: Phase) -> Self {
-        Self { phase, asked: None }
+    fn new(phase: Phase, owns: Owns) -> Self {
+        Self { phase, owns, asked: None }
     }
 
     fn is_live(&self) -> bool {
@@ -60,9 +61,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(held: Vec<PlacementName>, ends: Vec<Report>, settled: Vec<(u64, Report)>) -> Self {
-        let held = held.into_iter().map(|placement| (placement, Row::new(Phase::Starting)));
-        let ends = ends.into_iter().map(|end| (end.placement.clone(), Row::new(Phase::Ended(end))));
+    pub(super) fn new(held: Vec<Hold>, ends: Vec<Report>, settled: Vec<(u64, Report)>) -> Self {
+        let held = held.into_iter().map(|held| (held.placement, Row::new(Phase::Starting, held.owns)));
+        let ends = ends.into_iter().map(|end| (end.placement.clone(), Row::new(Phase::Ended(end), Owns::default())));
         let rows = held.chain(ends).collect();
         let mut memory = Memory::default();
         for (at_ms, end) in settled {
@@ -77,6 +78,7 @@ impl Table {
         if self.rows.contains_key(&placement) || self.memory.contains(&placement) {
             return;
         }
+        let owns = order.owns.clone();
         let phase = if !in_time {
             Phase::Ended(end(&placement, Event::NotStarted))
         } else if self.is_container_live(&placement.container) {
@@ -85,7 +87,7 @@ impl Table {
             out.push(Action::Start(Box::new(order)));
             Phase::Starting
         };
-        self.rows.insert(placement, Row::new(phase));
+        self.rows.insert(placement, Row::new(phase, owns));
     }
 
     /// A stop order. Never started, it is reported ended all the same; over, it keeps its own end.
@@ -102,7 +104,7 @@ impl Table {
             None => {
                 // Nobody stops what he knows to be over: he has not heard of its end.
                 let end = self.memory.end_of(placement).unwrap_or(never_started);
-                self.rows.insert(placement.clone(), Row::new(Phase::Ended(end)));
+                self.rows.insert(placement.clone(), Row::new(Phase::Ended(end), Owns::default()));
             }
         }
     }
@@ -204,8 +206,9 @@ impl Table {
         }
     }
 
-    pub(super) fn holds(&self) -> Vec<PlacementName> {
-        self.rows.iter().filter(|(_, row)| row.is_live()).map(|(placement, _)| placement.clone()).collect()
+    pub(super) fn holds(&self) -> Vec<Hold> {
+        let live = self.rows.iter().filter(|(_, row)| row.is_live());
+        live.map(|(placement, row)| Hold { placement: placement.clone(), owns: row.owns.clone() }).collect()
     }
 
     pub(super) fn ends(&self) -> Vec<Report> {

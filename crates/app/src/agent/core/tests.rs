@@ -5,7 +5,7 @@ mod leaving;
 mod orders;
 
 use super::*;
-use crate::api::calls::{Event as Occurrence, IfSilent, ReportOutcome, StopCause};
+use crate::api::calls::{Event as Occurrence, IfSilent, Owns, ReportOutcome, StopCause};
 
 const KEEPALIVE_MS: u64 = 120_000;
 const HISTORY: u64 = 7;
@@ -85,7 +85,8 @@ impl Play {
     }
 
     fn answer_register_in(&mut self, history: u64, kill: &[PlacementName]) {
-        let answer = RegisterAnswer { history, kill: kill.to_vec(), keepalive_ms: KEEPALIVE_MS, raise_above: None };
+        let answer =
+            RegisterAnswer { history, revision: 0, kill: kill.to_vec(), keepalive_ms: KEEPALIVE_MS, raise_above: None };
         self.answer(Lane::Register, Answer::Registered(answer));
     }
 
@@ -98,11 +99,11 @@ impl Play {
 
     fn answer_take(&mut self, orders: Vec<Order>) {
         let upto = orders.last().map(|_| OrderMark { revision: self.now_ms, container: "c".to_owned() });
-        self.answer(Lane::Take, Answer::Take(TakeAnswer { verdict: Verdict::Ok, orders, upto }));
+        self.answer(Lane::Take, Answer::Take(TakeAnswer { verdict: Verdict::Ok, orders, upto, revision: 0 }));
     }
 
     fn answer_report(&mut self, outcomes: &[ReportOutcome]) {
-        let answer = ReportAnswer { verdict: Verdict::Ok, outcomes: outcomes.to_vec() };
+        let answer = ReportAnswer { verdict: Verdict::Ok, outcomes: outcomes.to_vec(), revision: 0 };
         self.answer(Lane::Report, Answer::Report(answer));
     }
 
@@ -146,6 +147,10 @@ fn placement(container: &str, attempt: u64) -> PlacementName {
     PlacementName { container: container.to_owned(), attempt, history: HISTORY }
 }
 
+fn hold(placement: &PlacementName) -> Hold {
+    Hold { placement: placement.clone(), owns: Owns::default() }
+}
+
 fn report(placement: &PlacementName, event: Occurrence) -> Report {
     Report { placement: placement.clone(), event, output: None }
 }
@@ -159,7 +164,7 @@ fn start(placement: &PlacementName) -> Order {
         timeout_ms: None,
         kill_after_ms: None,
         if_silent: IfSilent::Stop,
-        gpu_devices: Vec::new(),
+        owns: Owns::default(),
         runtime: None,
     }))
 }

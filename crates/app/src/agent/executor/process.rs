@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 use super::{Executor, Found, Happening, StopRequest};
 use crate::agent::procfs;
 use crate::agent::record::{Assignment, Claim, Record, marks, record_path, recorded_placement, records_path};
-use crate::api::calls::{Event, PlacementName, Report, StartOrder};
+use crate::api::calls::{Event, Hold, PlacementName, Report, StartOrder};
 
 /// From TERM to KILL, if the request does not say.
 const KILL_AFTER_MS: u64 = 10_000;
@@ -68,6 +68,7 @@ impl ProcessExecutor {
             timeout_ms: order.timeout_ms,
             kill_after_ms: order.kill_after_ms.unwrap_or(KILL_AFTER_MS),
             if_silent: order.if_silent,
+            owns: order.owns.clone(),
         }
     }
 
@@ -77,10 +78,10 @@ impl ProcessExecutor {
             return Ok(Some(Found::Ended(end)));
         }
         match record.revoke() {
-            Claim::Taken(Assignment { placement, .. }) => {
+            Claim::Taken(Assignment { placement, owns, .. }) => {
                 let notes = listen_to(&record)?;
                 self.follow(Shim { record, placement: placement.clone(), process: None, notes });
-                Ok(Some(Found::Held(placement)))
+                Ok(Some(Found::Held(Hold { placement, owns })))
             }
             Claim::Revoked(placement) => {
                 Ok(Some(Found::Ended(Report { placement, event: Event::NotStarted, output: None })))
@@ -233,7 +234,7 @@ fn environment(
     env.extend(order.env.clone());
     env.extend(marks(&order.placement, worker).map(|(name, value)| (name.to_owned(), value)));
     let device = |index: &u32| gpu_devices.get(*index as usize).map_or("", String::as_str);
-    let devices: Vec<_> = order.gpu_devices.iter().map(device).collect();
+    let devices: Vec<_> = order.owns.gpu_devices.iter().map(device).collect();
     env.insert("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(","));
     env
 }
@@ -254,7 +255,7 @@ pub fn gpu_devices(visible: Option<&OsStr>, count: u32) -> anyhow::Result<Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::calls::IfSilent;
+    use crate::api::calls::{IfSilent, Owns};
 
     fn order(env: &[(&str, &str)], gpu_devices: &[u32]) -> StartOrder {
         StartOrder {
@@ -265,7 +266,7 @@ mod tests {
             timeout_ms: None,
             kill_after_ms: None,
             if_silent: IfSilent::Stop,
-            gpu_devices: gpu_devices.to_vec(),
+            owns: Owns { gpu_devices: gpu_devices.to_vec(), ..Owns::default() },
             runtime: None,
         }
     }

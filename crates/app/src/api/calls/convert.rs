@@ -1,16 +1,19 @@
 //! What agents say, as the domain knows it, and back.
 
 use domain::container::{End, Exit, OUTPUT_TAIL_BYTES, Output, OutputTail, PlacementId};
-use domain::id::{Attempt, CallNumber, ContainerId, History, INTEGER_MAX, Incarnation, Revision, WorkerId, WorkerKey};
-use domain::model::workers::Registration;
+use domain::id::{
+    Attempt, CallNumber, ContainerId, History, INTEGER_MAX, Incarnation, Mark, Revision, WorkerId, WorkerKey,
+};
+use domain::model::workers::{Held, Registration};
 use domain::model::{self, placements};
+use domain::resources::{Booking, GPU_DEVICES_MAX};
 use domain::worker::{self, CallAnswer};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Caller, Event, Order, OrderMark, OutputDocument, PlacementName, RegisterCall, Report, ReportOutcome, StartOrder,
-    StopCause, TailDocument, Verdict,
+    Caller, Event, Hold, Order, OrderMark, OutputDocument, Owns, PlacementName, RegisterCall, Report, ReportOutcome,
+    StartOrder, StopCause, TailDocument, Verdict,
 };
 use crate::api::field::{BadField, name};
 use crate::api::period::millis;
@@ -28,7 +31,7 @@ impl RegisterCall {
             key: name("key", &self.key, WorkerKey::new)?,
             spec: Arc::new(self.worker.to_spec().map_err(inside)?),
             ready: self.ready,
-            holds: each("holds", &self.holds, PlacementName::to_placement)?,
+            holds: each("holds", &self.holds, Hold::to_held)?,
             ends: each("ends", &self.ends, Report::to_report)?,
             more: self.more,
         })
@@ -42,8 +45,47 @@ impl Caller {
             worker,
             incarnation: Incarnation(integer("caller.incarnation", self.incarnation)?),
             number: CallNumber(integer("caller.number", self.number)?),
-            history: History::from_random(integer("caller.history", self.history)?),
+            mark: Mark {
+                history: History::from_random(integer("caller.history", self.history)?),
+                revision: Revision(integer("caller.revision", self.revision)?),
+            },
         })
+    }
+}
+
+impl Hold {
+    /// What it says, as a store takes it.
+    pub fn to_held(&self) -> Result<Held, BadField> {
+        Ok(Held {
+            placement: self.placement.to_placement().map_err(|bad| bad.inside("placement"))?,
+            booking: self.owns.to_booking().map_err(|bad| bad.inside("owns"))?,
+        })
+    }
+}
+
+impl Owns {
+    fn to_booking(&self) -> Result<Booking, BadField> {
+        if self.gpu_devices.len() > GPU_DEVICES_MAX as usize || !self.gpu_devices.is_sorted_by(|a, b| a < b) {
+            let problem = format!("must be at most {GPU_DEVICES_MAX} indices, each above the one before");
+            return Err(BadField::new("gpu_devices", problem));
+        }
+        Ok(Booking {
+            cpu_milli: integer("cpu_milli", self.cpu_milli)?,
+            memory_mib: integer("memory_mib", self.memory_mib)?,
+            gpu_milli: self.gpu_milli,
+            gpu_devices: self.gpu_devices.clone(),
+        })
+    }
+}
+
+impl From<&Booking> for Owns {
+    fn from(booking: &Booking) -> Self {
+        Self {
+            cpu_milli: booking.cpu_milli,
+            memory_mib: booking.memory_mib,
+            gpu_milli: booking.gpu_milli,
+            gpu_devices: booking.gpu_devices.clone(),
+        }
     }
 }
 
@@ -165,7 +207,7 @@ impl From<&model::StartOrder> for StartOrder {
             timeout_ms: order.body.timeout.map(millis),
             kill_after_ms: order.body.kill_after.map(millis),
             if_silent: order.if_silent.into(),
-            gpu_devices: order.booking.gpu_devices.clone(),
+            owns: (&order.booking).into(),
             runtime: order.runtime.as_ref().map(ToString::to_string),
         }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use domain::container::{ContainerRow, End, Exit, Output, OutputTail, PlacementId, State};
 use domain::id::{
-    Attempt, Boot, CallNumber, ContainerId, GpuType, History, Incarnation, PlannerId, PoolName, Revision, Runtime,
-    Stamp, Term, WorkerId, WorkerKey, Workspace,
+    Attempt, Boot, CallNumber, ContainerId, GpuType, History, Incarnation, Mark, PlannerId, PoolName, Revision,
+    Runtime, Stamp, Term, WorkerId, WorkerKey, Workspace,
 };
 use domain::model::containers::Keep;
 use domain::model::placements::{Commit, Decision, DecisionKind, Loss, NewWorker};
-use domain::model::workers::{Registration, RemoveHow, StatusChange};
+use domain::model::workers::{Held, Registration, RemoveHow, SeenSilent, StatusChange};
 use domain::model::{Event, Mandate, OrderMark, Report};
 use domain::quota::{Limit, QuotaLimits};
 use domain::request::{GpuAsk, GpuWish, IfSilent, OrderKey, Submission};
@@ -290,7 +290,7 @@ fn registration(dice: &mut Dice, seen: &Seen) -> Registration {
         spec: row.filter(|_| dice.once_in(2)).map_or_else(|| spec(dice), |row| Arc::clone(&row.spec)),
         ready: !dice.once_in(10),
         worker,
-        holds,
+        holds: holds.into_iter().map(|placement| Held { placement, booking: Booking::default() }).collect(),
         ends,
         more: dice.once_in(8),
     }
@@ -302,7 +302,7 @@ fn caller(dice: &mut Dice, seen: &Seen) -> Caller {
     let history = if dice.once_in(20) { History::from_random(1) } else { seen.history };
     let other = if dice.once_in(2) { incarnation.next() } else { Incarnation(0) };
     let incarnation = if dice.once_in(12) { other } else { incarnation };
-    Caller { worker, incarnation, number: CallNumber(dice.below(50)), history }
+    Caller { worker, incarnation, number: CallNumber(dice.below(50)), mark: Mark { history, revision: Revision(0) } }
 }
 
 /// Mostly about something that the worker owns.
@@ -343,9 +343,15 @@ fn status(dice: &mut Dice) -> StatusChange {
     }
 }
 
+fn lost(dice: &mut Dice, seen: &Seen, worker: &WorkerId, incarnation: Incarnation) -> RemoveHow {
+    let number = seen.numbers.get(worker).copied().unwrap_or_default();
+    let seen = if dice.once_in(4) { None } else { Some(SeenSilent { number, boot: seen.boot }) };
+    RemoveHow::Lost { incarnation, seen }
+}
+
 fn removal(dice: &mut Dice, seen: &Seen) -> (WorkerId, RemoveHow) {
     let worker = dice.worker();
     let incarnation = seen.workers.iter().find(|row| row.id == worker).map_or(Incarnation(0), |row| row.incarnation);
-    let how = if dice.once_in(2) { RemoveHow::IfEmpty } else { RemoveHow::Lost { incarnation } };
+    let how = if dice.once_in(2) { RemoveHow::IfEmpty } else { lost(dice, seen, &worker, incarnation) };
     (worker, how)
 }

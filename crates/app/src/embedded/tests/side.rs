@@ -8,7 +8,7 @@ use domain::container::{Phase, PlacementId};
 use domain::id::{Boot, CellName, ContainerId, History, Mark, Revision, WorkerId, Workspace};
 use domain::model::containers::ExportPage;
 use domain::model::placements::Loss;
-use domain::model::workers::{Look, LookPage, Registration};
+use domain::model::workers::{Held, Look, LookPage, Registration, RemoveHow, SeenSilent};
 use domain::model::{CellRow, Filter, Mandate, MemoryRows, Report};
 use domain::worker::Caller;
 use ports::rows::{ReadStep, RowPorts, RowStore, WriteStep};
@@ -103,7 +103,10 @@ impl Side {
                 self.show(ports.placements.report(&cell, now, words.caller(caller), reports).await)
             }
             Op::SetStatus(now, items) => self.show(ports.workers.set_status(&cell, now, items).await),
-            Op::Remove(now, items, limit) => self.show(ports.workers.remove(&cell, now, items, limit).await),
+            Op::Remove(now, items, limit) => {
+                let items = items.into_iter().map(|(worker, how)| (worker, words.removal(how))).collect();
+                self.show(ports.workers.remove(&cell, now, items, limit).await)
+            }
             Op::Stop(now, ids) => self.show(ports.containers.stop(&cell, now, ids).await),
             Op::Forget(now, keep, limit) => self.show(ports.containers.forget(&cell, now, keep, limit).await),
         }
@@ -216,8 +219,19 @@ impl Words<'_> {
         }
     }
 
+    fn removal(&self, how: RemoveHow) -> RemoveHow {
+        match how {
+            RemoveHow::Lost { incarnation, seen } => {
+                let here = |boot| if boot == self.from.boot { self.to.boot } else { boot };
+                let seen = seen.map(|seen| SeenSilent { boot: here(seen.boot), ..seen });
+                RemoveHow::Lost { incarnation, seen }
+            }
+            RemoveHow::IfEmpty => how,
+        }
+    }
+
     fn caller(&self, caller: Caller) -> Caller {
-        Caller { history: self.history(caller.history), ..caller }
+        Caller { mark: Mark { history: self.history(caller.mark.history), ..caller.mark }, ..caller }
     }
 
     fn placement(&self, placement: PlacementId) -> PlacementId {
@@ -230,7 +244,8 @@ impl Words<'_> {
     }
 
     fn registration(&self, call: Registration) -> Registration {
-        let holds = call.holds.into_iter().map(|held| self.placement(held)).collect();
+        let holds =
+            call.holds.into_iter().map(|held| Held { placement: self.placement(held.placement), ..held }).collect();
         Registration { holds, ends: self.reports(call.ends), ..call }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::container::{ContainerRow, Placement, State, Waiting};
-use crate::id::{Attempt, CallNumber, ContainerId, History, Incarnation, Revision, WorkerId, Workspace};
+use crate::id::{Attempt, CallNumber, ContainerId, Incarnation, Revision, WorkerId, Workspace};
 use crate::ledger;
 use crate::model::{CALL_ITEMS_MAX, Change, Fence, Mandate, Rows, Stepped, step::Step};
 use crate::quota::{OverQuota, QuotaLimits};
@@ -85,6 +85,8 @@ pub enum Outcome {
     AlreadyDone,
     /// The request does not wait, or not as the planner read it.
     NotPending,
+    /// Writes were lost, and the request may run on a worker that has not said since what it holds.
+    Settling,
     /// The worker is lost, removed, or another run of it has registered.
     WorkerGone,
     /// The worker takes no new work.
@@ -103,6 +105,7 @@ impl Outcome {
         match self {
             Self::AlreadyDone => "already_done",
             Self::NotPending => "not_pending",
+            Self::Settling => "settling",
             Self::WorkerGone => "worker_gone",
             Self::WorkerClosed => "worker_closed",
             Self::OverQuota(_) => "over_quota",
@@ -142,8 +145,8 @@ pub fn commit<R: Rows>(
     commit: &Commit,
 ) -> Stepped<Result<CommitAnswer, Fence>, R::Error> {
     let mut step = Step::begin(rows, now)?;
-    if let Err(fence) = step.fence(mandate) {
-        return Ok((Err(fence), Vec::new()));
+    if let Err(fence) = step.fence(mandate)? {
+        return step.finish(Err(fence));
     }
     let mut outcomes = Vec::with_capacity(commit.decisions.len());
     for decision in commit.decisions.iter().take(CALL_ITEMS_MAX) {
@@ -182,7 +185,7 @@ fn decide<R: Rows>(
             Ok(if elsewhere { Outcome::NotPending } else { Outcome::AlreadyDone })
         }
         DecisionKind::Park { lot, .. } if row.state.lot() == Some(lot) => Ok(Outcome::AlreadyDone),
-        _ if row.attempt != decision.attempt || !matches!(row.state, State::Pending(_)) => Ok(Outcome::NotPending),
+        _ if row.attempt != decision.attempt || !is_waiting(&row) => Ok(Outcome::NotPending),
         DecisionKind::Park { lot, why } => {
             step.park(row, lot.clone(), why.clone())?;
             Ok(Outcome::Done)
@@ -200,12 +203,20 @@ fn decide<R: Rows>(
     }
 }
 
+/// Whether a request waits to be placed; one that somebody wants stopped does not.
+fn is_waiting(row: &ContainerRow) -> bool {
+    matches!(row.state, State::Pending(_)) && row.state.lot() != Some(&LotKey::Stop)
+}
+
 fn place_one<R: Rows>(
     step: &mut Step<R>,
     row: ContainerRow,
     place: Placement,
     limits: &BTreeMap<Workspace, QuotaLimits>,
 ) -> Result<Outcome, R::Error> {
+    if step.may_run_unseen(&row) {
+        return Ok(Outcome::Settling);
+    }
     let worker = match super::super::legible(step.rows(), step.worker(&place.worker))? {
         Some(worker) if worker.incarnation == place.incarnation && worker.life != Life::Lost => worker,
         _ => return Ok(Outcome::WorkerGone),
@@ -264,7 +275,7 @@ fn announce<R: Rows>(step: &mut Step<R>, new: &NewWorker) -> Result<(), R::Error
         closed: Closed::No,
         key: None,
         incarnation: Incarnation(0),
-        registered_in: None::<History>,
+        registered_in: Some(step.cell.history),
         complete: false,
         ready: false,
         used: crate::resources::Used::default(),

@@ -2,7 +2,7 @@
 
 use super::report::conclude;
 use crate::container::{ContainerRow, End, Placement, State, StopCause};
-use crate::id::{Boot, CallNumber, Incarnation, WorkerId};
+use crate::id::{Boot, CallNumber, Incarnation, Mark, WorkerId};
 use crate::model::workers::give_back_placed;
 use crate::model::{CALL_ITEMS_MAX, Fence, Mandate, Rows, Stepped, legible, step::Step};
 use crate::request::IfSilent;
@@ -22,6 +22,18 @@ pub enum Loss {
         number: CallNumber,
         /// The boot of the store in which it was seen.
         boot: Boot,
+    },
+    /// A worker was given up before, and not all that it owned went back.
+    Rest {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A new history has been seen for keepalive and grace: what nobody told of has ended. Also ends those whom somebody
+    /// wanted stopped meanwhile.
+    Settled {
+        /// How far the caller saw the history before, if it had the mandate all the time and has no commit under way: if
+        /// all that survived, there is nobody to wait for.
+        witness: Option<Mark>,
     },
     /// A drain's time is over: what still runs is told to stop.
     DrainDue {
@@ -60,8 +72,8 @@ pub fn lose<R: Rows>(
     limit: usize,
 ) -> Stepped<Result<Vec<LossOutcome>, Fence>, R::Error> {
     let mut step = Step::begin(rows, now)?;
-    if let Err(fence) = step.fence(mandate) {
-        return Ok((Err(fence), Vec::new()));
+    if let Err(fence) = step.fence(mandate)? {
+        return step.finish(Err(fence));
     }
     let mut outcomes = Vec::with_capacity(losses.len());
     for loss in losses.iter().take(CALL_ITEMS_MAX) {
@@ -85,6 +97,11 @@ fn lose_one<R: Rows>(step: &mut Step<R>, loss: &Loss, limit: usize) -> Result<Lo
             step.put_worker(WorkerRow { life: Life::Lost, ..row })?;
             give_back_all(step, worker, limit, false)
         }
+        Loss::Rest { worker } => match legible(step.rows(), step.worker(worker))? {
+            Some(row) if row.life == Life::Lost => give_back_all(step, worker, limit, false),
+            _ => Ok(LossOutcome::Refused),
+        },
+        Loss::Settled { witness } => step.settle(*witness, limit),
         Loss::DrainDue { worker } => match legible(step.rows(), step.worker(worker))? {
             Some(row) if matches!(row.closed, Closed::Draining { .. }) => order_drain(step, row, limit),
             _ => Ok(LossOutcome::Refused),
@@ -102,7 +119,7 @@ pub(crate) fn give_back_all<R: Rows>(
     let mut moved = 0;
     for mark in step.owned(worker)? {
         let Some(row) = step.legible(&mark.container)? else { continue };
-        let stops = matches!(row.state, State::Placed(_) | State::Stopping(_, StopCause::Stop));
+        let stops = !step.is_taken(&row) || matches!(row.state, State::Stopping(_, StopCause::Stop));
         if !certain && row.if_silent == IfSilent::Keep && !stops {
             continue;
         }
@@ -110,9 +127,10 @@ pub(crate) fn give_back_all<R: Rows>(
             return Ok(LossOutcome::More(moved));
         }
         moved += 1;
-        let next = match row.state {
-            State::Placed(_) => super::commit::back_in_line(row),
-            _ => conclude(step, row, End::WorkerLost, Some(worker)),
+        let next = if step.is_taken(&row) {
+            conclude(step, row, End::WorkerLost, Some(worker))
+        } else {
+            super::commit::back_in_line(row)
         };
         step.put_container(next)?;
     }
@@ -129,7 +147,7 @@ fn order_drain<R: Rows>(step: &mut Step<R>, row: WorkerRow, limit: usize) -> Res
     let mut moved = 0;
     for mark in step.owned(&worker)? {
         let Some(row) = step.legible(&mark.container)? else { continue };
-        let (State::Starting(place) | State::Running(place)) = &row.state else { continue };
+        let (State::Placed(place) | State::Starting(place) | State::Running(place)) = &row.state else { continue };
         if moved as usize == limit {
             return Ok(LossOutcome::More(moved));
         }

@@ -3,9 +3,11 @@
 use super::commit::back_in_line;
 use super::take::admit_numbered;
 use crate::container::{ContainerRow, End, EndRecord, Exit, FAILURES_MAX, State, StopCause};
-use crate::id::WorkerId;
-use crate::model::{CALL_ITEMS_MAX, Change, Event, Report, Rows, Stepped, step::Step};
+use crate::id::{Mark, WorkerId};
+use crate::model::step::{Step, mark_after};
+use crate::model::{CALL_ITEMS_MAX, Change, Event, Report, Rows, Stepped};
 use crate::time::Timestamp;
+use crate::wait::LotKey;
 use crate::worker::{CallAnswer, Caller};
 
 /// What a worker is answered.
@@ -15,6 +17,8 @@ pub struct ReportAnswer {
     pub call: CallAnswer,
     /// One per report, in order, if the call was accepted.
     pub outcomes: Vec<ReportOutcome>,
+    /// How far the cell is with it, if the call was accepted.
+    pub mark: Mark,
 }
 
 /// What became of one report.
@@ -36,8 +40,9 @@ pub fn report<R: Rows>(
     reports: &[Report],
 ) -> Stepped<ReportAnswer, R::Error> {
     let mut step = Step::begin(rows, now)?;
+    let mark = step.mark_before();
     if let Err(call) = admit_numbered(&mut step, caller)? {
-        return Ok((ReportAnswer { call, outcomes: Vec::new() }, Vec::new()));
+        return step.finish(ReportAnswer { call, outcomes: Vec::new(), mark });
     }
     let mut outcomes = Vec::with_capacity(reports.len());
     for report in reports.iter().take(CALL_ITEMS_MAX) {
@@ -46,7 +51,8 @@ pub fn report<R: Rows>(
             Event::Ended(end) => accept_end(&mut step, &caller.worker, report, end)?,
         });
     }
-    step.finish(ReportAnswer { call: CallAnswer::Ok, outcomes })
+    let (answer, changes) = step.finish(ReportAnswer { call: CallAnswer::Ok, outcomes, mark })?;
+    Ok((ReportAnswer { mark: mark_after(mark, &changes), ..answer }, changes))
 }
 
 fn accept_running<R: Rows>(step: &mut Step<R>, worker: &WorkerId, report: &Report) -> Result<ReportOutcome, R::Error> {
@@ -66,12 +72,17 @@ fn accept_running<R: Rows>(step: &mut Step<R>, worker: &WorkerId, report: &Repor
 }
 
 /// Writes down an end of the newest attempt, from its owner, or from the last one while the container waits again.
+/// After lost writes, an attempt that is not known here is the newest.
 pub(crate) fn accept_end<R: Rows>(
     step: &mut Step<R>,
     worker: &WorkerId,
     report: &Report,
     end: &End,
 ) -> Result<ReportOutcome, R::Error> {
+    if let Some(row) = step.lost_attempt(&report.placement)? {
+        let row = ContainerRow { attempt: report.placement.attempt, placed_in: Some(report.placement.history), ..row };
+        return write_end(step, conclude(step, row, end.clone(), Some(worker)), report);
+    }
     let Some(row) = newest(step, report)? else {
         return Ok(ReportOutcome::Dropped);
     };
@@ -86,6 +97,10 @@ pub(crate) fn accept_end<R: Rows>(
         None if was_last_owner => return Ok(ReportOutcome::Accepted),
         _ => return Ok(ReportOutcome::Dropped),
     };
+    write_end(step, next, report)
+}
+
+fn write_end<R: Rows>(step: &mut Step<R>, next: ContainerRow, report: &Report) -> Result<ReportOutcome, R::Error> {
     step.put_container(next)?;
     if let Some(output) = &report.output {
         step.write(Change::Output(report.placement.container.clone(), Some(output.clone())));
@@ -114,6 +129,8 @@ fn own_end(end: &End) -> Option<State> {
     match end {
         End::Exited(Exit::Code(0)) => Some(State::Succeeded),
         End::Exited(_) | End::Timeout(_) | End::Unstartable { .. } => Some(State::Failed),
+        // Told to stop: by somebody, even if a store that lost writes knows nothing of it.
+        End::StopOrder => Some(State::Stopped),
         _ => None,
     }
 }
@@ -130,10 +147,11 @@ pub(crate) fn conclude<R: Rows>(
     end: End,
     worker: Option<&WorkerId>,
 ) -> ContainerRow {
-    let stopped = matches!(row.state, State::Stopping(_, StopCause::Stop));
+    let stopped = matches!(row.state, State::Stopping(_, StopCause::Stop)) || row.state.lot() == Some(&LotKey::Stop);
     let record = EndRecord { end, attempt: row.attempt, worker: worker.cloned(), at: step.now() };
     let own_end = own_end(&record.end);
-    let failed = is_failure(&record.end) || record.end == End::WorkerForgot && matches!(row.state, State::Running(_));
+    let is_known_to_run = matches!(row.state, State::Running(_)) && row.placed_in == Some(step.cell.history);
+    let failed = is_failure(&record.end) || record.end == End::WorkerForgot && is_known_to_run;
     let failures = row.failures + u32::from(failed && !stopped);
     let row = ContainerRow { last_end: Some(record), failures, ..row };
     match own_end {

@@ -1,9 +1,10 @@
 //! The claim: a worker takes its orders.
 
 use crate::container::{ContainerRow, State};
-use crate::id::CallNumber;
+use crate::id::{CallNumber, Mark};
+use crate::model::step::{Step, mark_after};
 use crate::model::workers::admit;
-use crate::model::{CALL_ITEMS_MAX, Change, Order, OrderMark, Rows, StartOrder, Stepped, step::Step};
+use crate::model::{CALL_ITEMS_MAX, Change, Order, OrderMark, Rows, StartOrder, Stepped};
 use crate::time::Timestamp;
 use crate::worker::{CallAnswer, Caller, WorkerRow};
 
@@ -19,6 +20,8 @@ pub struct TakeAnswer {
     pub orders: Vec<Order>,
     /// The last order handed out; `after` of the next call.
     pub upto: Option<OrderMark>,
+    /// How far the cell is with it, if the call was accepted.
+    pub mark: Mark,
 }
 
 /// Hands a worker its orders after a mark, and moves what is handed over from `placed` to `starting`.
@@ -32,12 +35,12 @@ pub fn take<R: Rows>(
     limit: usize,
 ) -> Stepped<TakeAnswer, R::Error> {
     let mut step = Step::begin(rows, now)?;
-    let upto = after.cloned();
+    let (upto, mark) = (after.cloned(), step.mark_before());
     let worker = match admit_numbered(&mut step, caller)? {
         Ok(worker) => worker,
-        Err(call) => return Ok((TakeAnswer { call, orders: Vec::new(), upto }, Vec::new())),
+        Err(call) => return step.finish(TakeAnswer { call, orders: Vec::new(), upto, mark }),
     };
-    let mut answer = TakeAnswer { call: CallAnswer::Ok, orders: Vec::new(), upto };
+    let mut answer = TakeAnswer { call: CallAnswer::Ok, orders: Vec::new(), upto, mark };
     if worker.complete {
         let mut bytes = 0;
         for mark in rows.owned(&worker.id, after, limit.min(CALL_ITEMS_MAX))? {
@@ -52,7 +55,8 @@ pub fn take<R: Rows>(
             answer.upto = Some(mark);
         }
     }
-    step.finish(answer)
+    let (answer, changes) = step.finish(answer)?;
+    Ok((TakeAnswer { mark: mark_after(mark, &changes), ..answer }, changes))
 }
 
 /// Admits a call and keeps its number, so that what moves the worker's deadline is seen by the planner.
@@ -60,6 +64,7 @@ pub(super) fn admit_numbered<R: Rows>(
     step: &mut Step<R>,
     caller: &Caller,
 ) -> Result<Result<WorkerRow, CallAnswer>, R::Error> {
+    step.notice(caller.mark)?;
     let row = step.worker(&caller.worker)?;
     let call = admit(row.as_ref(), caller, step.cell.history);
     let (CallAnswer::Ok, Some(row)) = (call, row) else {

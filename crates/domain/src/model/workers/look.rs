@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::id::{Mark, Revision, Workspace};
-use crate::model::{CALL_ITEMS_MAX, FleetChange, FleetName, Rows, legible};
+use crate::model::{CALL_ITEMS_MAX, FleetChange, FleetName, Rewind, Rows, legible};
 use crate::quota::Usage;
 use crate::wait::LotRow;
 use crate::worker::WorkerRow;
@@ -33,6 +33,12 @@ pub struct LookPage {
     pub upto: Mark,
     /// Whether there is more.
     pub more: bool,
+    /// How the history began, if writes were lost before it.
+    pub rewind: Option<Rewind>,
+    /// Whether the cell is settling.
+    pub settling: bool,
+    /// How many workers have not registered in this history.
+    pub unregistered: u64,
 }
 
 /// Reads what changed after `since`; all that there is, for a reader who begins with nothing. A page holds at least
@@ -52,6 +58,9 @@ pub fn look<R: Rows>(rows: &R, since: Option<Revision>, limit: usize) -> Result<
         lots: Vec::new(),
         upto: cell.mark(),
         more: false,
+        rewind: cell.rewind,
+        settling: cell.settling,
+        unregistered: cell.unregistered,
     };
     let (changes, upto) = changes_of_whole_revisions(rows, since, at_least, limit.clamp(1, CALL_ITEMS_MAX))?;
     if let Some(upto) = upto {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::container::{ContainerRow, End, Placement, PlacementId, State};
-use crate::id::{CallNumber, History, Incarnation, WorkerId, WorkerKey};
+use crate::container::{ContainerRow, End, Placement, PlacementId, State, StopCause, Waiting};
+use crate::id::{CallNumber, History, Incarnation, Mark, WorkerId, WorkerKey};
 use crate::model::placements::{accept_end, conclude};
+use crate::model::step::{Step, mark_after};
 use crate::model::workers::give_back_placed;
-use crate::model::{Change, Event, READY, Report, Rows, Stepped, step::Step};
+use crate::model::{Change, Event, READY, Report, Rows, Stepped};
+use crate::resources::Booking;
 use crate::time::Timestamp;
+use crate::wait::LotKey;
 use crate::worker::{Closed, Life, WorkerRow, WorkerSpec};
 
 /// All that a worker says of itself. A long one comes in pages, of which only the last concludes.
@@ -24,11 +27,20 @@ pub struct Registration {
     /// Whether it takes work; one that still boots says no.
     pub ready: bool,
     /// What it runs, or may still start.
-    pub holds: Vec<PlacementId>,
+    pub holds: Vec<Held>,
     /// What ended and is not yet acknowledged.
     pub ends: Vec<Report>,
     /// Whether another page follows.
     pub more: bool,
+}
+
+/// What a worker holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Which placement.
+    pub placement: PlacementId,
+    /// What it was told that the placement owns: a store that lost writes may not know.
+    pub booking: Booking,
 }
 
 /// What a registration is answered.
@@ -37,9 +49,11 @@ pub enum RegisterOutcome {
     /// It is registered in this history. What it may not run, it kills, and registers again without it.
     Registered {
         /// To be carried by every later call.
-        history: History,
+        mark: Mark,
         /// What it holds and may not.
         kills: Vec<PlacementId>,
+        /// How much of what it told of an earlier history is not known here: it was accepted, and is lost.
+        unknown: u32,
     },
     /// A later incarnation has registered.
     Replaced,
@@ -59,14 +73,18 @@ pub enum RegisterOutcome {
 /// Registers a worker.
 pub fn register<R: Rows>(rows: &R, now: Timestamp, call: &Registration) -> Stepped<RegisterOutcome, R::Error> {
     let mut step = Step::begin(rows, now)?;
-    let mut row = step.worker(&call.worker)?;
-    if let Some(refusal) = row.as_ref().map(|row| refuse(&step, call, row)).transpose()?.flatten() {
+    if let Some(row) = step.worker(&call.worker)?
+        && let Some(refusal) = refuse(&step, call, &row)?
+    {
         return Ok((refusal, Vec::new()));
     }
+    let unknown = count_unknown(&step, call)?;
+    let before = step.mark_before();
     let history = step.cell.history;
+    let mut row = step.worker(&call.worker)?;
     if row.as_ref().is_some_and(|row| is_complete_already(row, call, history)) {
         let kills = kills(&step, call)?;
-        return Ok((RegisterOutcome::Registered { history, kills }, Vec::new()));
+        return Ok((RegisterOutcome::Registered { mark: before, kills, unknown }, Vec::new()));
     }
     if row.as_ref().is_some_and(|row| row.key.as_ref() != Some(&call.key)) {
         // Nothing of the old machine's is left but what it was never told of.
@@ -87,7 +105,27 @@ pub fn register<R: Rows>(rows: &R, now: Timestamp, call: &Registration) -> Stepp
     {
         step.put_worker(WorkerRow { registered_in: None, ..row })?;
     }
-    step.finish(RegisterOutcome::Registered { history, kills })
+    let ((), changes) = step.finish(())?;
+    Ok((RegisterOutcome::Registered { mark: mark_after(before, &changes), kills, unknown }, changes))
+}
+
+/// All placements that a registration speaks of.
+fn told(call: &Registration) -> impl Iterator<Item = &PlacementId> {
+    let held = call.holds.iter().map(|held| &held.placement);
+    held.chain(call.ends.iter().map(|report| &report.placement))
+}
+
+/// How much of what an earlier history handed out is not known any more.
+fn count_unknown<R: Rows>(step: &Step<R>, call: &Registration) -> Result<u32, R::Error> {
+    let mut unknown = 0;
+    for placement in told(call).filter(|placement| placement.history != step.cell.history) {
+        match step.container(&placement.container) {
+            Ok(row) => unknown += u32::from(row.is_none()),
+            Err(error) if step.rows().is_corrupt(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(unknown)
 }
 
 /// Why a registration is refused, if it is.
@@ -118,8 +156,8 @@ fn is_complete_already(row: &WorkerRow, call: &Registration, history: History) -
 fn count_taken<R: Rows>(step: &Step<R>, row: &WorkerRow) -> Result<u32, R::Error> {
     let mut taken = 0;
     for mark in step.owned(&row.id)? {
-        let is_placed = step.legible(&mark.container)?.is_some_and(|row| matches!(row.state, State::Placed(_)));
-        taken += u32::from(!is_placed);
+        let is_taken = step.legible(&mark.container)?.is_none_or(|row| step.is_taken(&row));
+        taken += u32::from(is_taken);
     }
     Ok(taken)
 }
@@ -155,22 +193,42 @@ fn enter<R: Rows>(step: &mut Step<R>, call: &Registration, row: Option<WorkerRow
 fn claim<R: Rows>(step: &mut Step<R>, call: &Registration) -> Result<Vec<PlacementId>, R::Error> {
     let mut kills = Vec::new();
     for held in &call.holds {
-        match held_row(step, call, held)? {
-            Some((row, place)) => {
-                let place = Placement { incarnation: call.incarnation, ..place };
-                step.put_container(ContainerRow { state: held_state(&row.state, place), ..row })?;
-            }
-            None => kills.push(held.clone()),
+        if let Some((row, place)) = held_row(step, call, &held.placement)? {
+            let place = Placement { incarnation: call.incarnation, ..place };
+            step.put_container(ContainerRow { state: held_state(&row.state, place), ..row })?;
+        } else if let Some(row) = step.lost_attempt(&held.placement)?.filter(|row| row.ask.is_booked_by(&held.booking))
+        {
+            adopt(step, call, held, row)?;
+        } else {
+            kills.push(held.placement.clone());
         }
     }
     Ok(kills)
 }
 
+/// Gives a worker what it holds of a part that was lost, whoever owned an earlier attempt, and whether or not there is
+/// room.
+fn adopt<R: Rows>(step: &mut Step<R>, call: &Registration, held: &Held, row: ContainerRow) -> Result<(), R::Error> {
+    let place = Placement {
+        worker: call.worker.clone(),
+        incarnation: call.incarnation,
+        booking: held.booking.clone(),
+        order: step.revision(),
+    };
+    let state = match &row.state {
+        State::Stopping(_, cause) => State::Stopping(place, *cause),
+        State::Pending(Waiting::Parked(LotKey::Stop)) => State::Stopping(place, StopCause::Stop),
+        _ => State::Starting(place),
+    };
+    let PlacementId { attempt, history, .. } = held.placement;
+    step.put_container(ContainerRow { state, attempt, placed_in: Some(history), ..row })
+}
+
 fn kills<R: Rows>(step: &Step<R>, call: &Registration) -> Result<Vec<PlacementId>, R::Error> {
     let mut kills = Vec::new();
-    for held in &call.holds {
-        if held_row(step, call, held)?.is_none() {
-            kills.push(held.clone());
+    for Held { placement, .. } in &call.holds {
+        if held_row(step, call, placement)?.is_none() {
+            kills.push(placement.clone());
         }
     }
     Ok(kills)
@@ -207,9 +265,10 @@ fn conclude_registration<R: Rows>(step: &mut Step<R>, call: &Registration, clean
         if !forgotten {
             continue;
         }
-        let next = match row.state {
-            State::Placed(_) => ContainerRow { state: READY, ..row },
-            _ => conclude(step, row, End::WorkerForgot, Some(&call.worker)),
+        let next = if step.is_taken(&row) {
+            conclude(step, row, End::WorkerForgot, Some(&call.worker))
+        } else {
+            ContainerRow { state: READY, ..row }
         };
         step.put_container(next)?;
     }

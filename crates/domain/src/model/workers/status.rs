@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::container::{ContainerRow, State};
-use crate::id::{Incarnation, WorkerId};
+use crate::id::{Boot, CallNumber, Incarnation, WorkerId};
 use crate::model::placements::give_back_all;
 use crate::model::{CALL_ITEMS_MAX, READY, Rows, Stepped, step::Step};
 use crate::time::Timestamp;
@@ -43,7 +43,18 @@ pub enum RemoveHow {
     Lost {
         /// The incarnation that the caller read.
         incarnation: Incarnation,
+        /// What the caller saw stand still for keepalive and grace; not asked of a worker that is given up already.
+        seen: Option<SeenSilent>,
     },
+}
+
+/// A worker's number that stood still, and the opening of the store in which it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenSilent {
+    /// The number.
+    pub number: CallNumber,
+    /// The opening.
+    pub boot: Boot,
 }
 
 /// What became of one removal.
@@ -57,6 +68,8 @@ pub enum RemoveOutcome {
     Owns(u32),
     /// Another run of it has registered since.
     Registered,
+    /// It is not given up, and was not seen silent for long enough, or has called since.
+    Lives,
     /// So many went back so far; there are more. Say it again.
     More(u32),
 }
@@ -103,6 +116,7 @@ pub(crate) fn give_back_placed<R: Rows>(step: &mut Step<R>, worker: &WorkerId) -
     for mark in step.owned(worker)? {
         if let Some(row) = step.legible(&mark.container)?
             && matches!(&row.state, State::Placed(place) if place.worker == *worker)
+            && !step.is_taken(&row)
         {
             step.put_container(ContainerRow { state: READY, ..row })?;
         }
@@ -125,6 +139,15 @@ pub fn remove<R: Rows>(
     step.finish(outcomes)
 }
 
+/// Whether a worker is given up, never came, or has not called since it was seen.
+fn is_silent<R: Rows>(step: &Step<R>, row: &WorkerRow, seen: Option<SeenSilent>) -> Result<bool, R::Error> {
+    let is_seen = match seen {
+        Some(seen) => seen.boot == step.rows().boot() && seen.number == step.rows().number(&row.id)?,
+        None => false,
+    };
+    Ok(is_seen || row.life == Life::Lost || row.key.is_none())
+}
+
 fn remove_one<R: Rows>(
     step: &mut Step<R>,
     id: &WorkerId,
@@ -137,7 +160,8 @@ fn remove_one<R: Rows>(
     match how {
         RemoveHow::IfEmpty if row.used.containers > 0 => return Ok(RemoveOutcome::Owns(row.used.containers)),
         RemoveHow::IfEmpty => {}
-        RemoveHow::Lost { incarnation } if incarnation != row.incarnation => return Ok(RemoveOutcome::Registered),
+        RemoveHow::Lost { incarnation, .. } if incarnation != row.incarnation => return Ok(RemoveOutcome::Registered),
+        RemoveHow::Lost { seen, .. } if !is_silent(step, &row, seen)? => return Ok(RemoveOutcome::Lives),
         RemoveHow::Lost { .. } => {
             step.put_worker(WorkerRow { life: Life::Lost, ..row })?;
             let moved = give_back_all(step, id, limit, true)?;

@@ -123,7 +123,7 @@ fn answers_to_an_older_incarnation_are_ignored() {
     assert_eq!(play.register_call().incarnation, 2);
 
     let before = play.core.deadline_ms();
-    let late = TakeAnswer { verdict: Verdict::Ok, orders: vec![start(&a)], upto: None };
+    let late = TakeAnswer { verdict: Verdict::Ok, orders: vec![start(&a)], upto: None, revision: 0 };
     play.event(Event::Answered(take, Answer::Take(late)));
     assert_eq!(play.done, []);
     play.answer_register(&[]);
@@ -131,7 +131,7 @@ fn answers_to_an_older_incarnation_are_ignored() {
     assert!(play.core.deadline_ms() > before, "the registration itself counts");
 
     assert!(play.is_calling(Lane::Take), "a take of this incarnation is under way");
-    let late = TakeAnswer { verdict: Verdict::Ok, orders: vec![start(&a)], upto: None };
+    let late = TakeAnswer { verdict: Verdict::Ok, orders: vec![start(&a)], upto: None, revision: 0 };
     play.event(Event::Answered(take, Answer::Take(late)));
     assert_eq!(play.done, [], "and its answer is another");
 }
@@ -175,13 +175,13 @@ fn a_take_whose_answer_was_lost_asks_for_the_same_again() {
 fn a_registration_carries_all_that_is_held_and_all_that_ended() {
     let [a, b, c] = ["a", "b", "c"].map(|name| placement(name, 1));
     let past = Past {
-        held: vec![a.clone(), b.clone()],
+        held: vec![hold(&a), hold(&b)],
         ends: vec![report(&c, Occurrence::Exited { code: 3 })],
         ..Past::default()
     };
     let mut play = Play::new(past);
     let call = play.register_call();
-    assert_eq!(call.holds, [a.clone(), b.clone()]);
+    assert_eq!(call.holds, [hold(&a), hold(&b)]);
     assert_eq!(call.ends, [report(&c, Occurrence::Exited { code: 3 })]);
     assert!(!call.more);
 
@@ -195,7 +195,7 @@ fn a_registration_carries_all_that_is_held_and_all_that_ended() {
 fn a_long_registration_goes_in_pages() {
     let names: Vec<_> = (0..2_500).map(|n| placement(&format!("c{n:04}"), 1)).collect();
     let ends = names[..600].iter().map(|name| report(name, Occurrence::Gone)).collect();
-    let mut play = Play::new(Past { held: names[600..].to_vec(), ends, ..Past::default() });
+    let mut play = Play::new(Past { held: names[600..].iter().map(hold).collect(), ends, ..Past::default() });
     let (mut holds, mut told) = (Vec::new(), Vec::new());
     loop {
         let call = play.register_call();
@@ -208,14 +208,14 @@ fn a_long_registration_goes_in_pages() {
             break;
         }
     }
-    assert_eq!((holds, told), (names[600..].to_vec(), names[..600].to_vec()));
+    assert_eq!((holds, told), (names[600..].iter().map(hold).collect::<Vec<_>>(), names[..600].to_vec()));
     assert!(play.is_calling(Lane::Take));
 }
 
 #[test]
 fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
     let [a, b] = ["a", "b"].map(|name| placement(name, 1));
-    let mut play = Play::new(Past { held: vec![a.clone(), b.clone()], ..Past::default() });
+    let mut play = Play::new(Past { held: vec![hold(&a), hold(&b)], ..Past::default() });
     play.answer_register(std::slice::from_ref(&a));
     assert!(play.did_stop(&a, Cause::Kill) && !play.did_stop(&b, Cause::Kill));
     play.started(&a);
@@ -226,7 +226,11 @@ fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
 
     play.ended(&a, Occurrence::DrainOrder);
     let call = play.register_call();
-    assert_eq!((call.incarnation, call.holds, call.ends), (2, vec![b], vec![]), "without it, and without its end");
+    assert_eq!(
+        (call.incarnation, call.holds, call.ends),
+        (2, vec![hold(&b)], vec![]),
+        "without it, and without its end"
+    );
     play.answer_register_pages();
     assert!(play.is_calling(Lane::Take));
 }
@@ -234,11 +238,11 @@ fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
 #[test]
 fn what_is_to_be_killed_counts_as_held_while_it_lives() {
     let a = placement("a", 1);
-    let mut play = Play::new(Past { held: vec![a.clone()], ..Past::default() });
+    let mut play = Play::new(Past { held: vec![hold(&a)], ..Past::default() });
     play.answer_register(std::slice::from_ref(&a));
     play.pass(KEEPALIVE_MS / 5);
     play.answer(Lane::Beat, Answer::Heartbeat(Verdict::Register));
-    assert_eq!(play.register_call().holds, [a]);
+    assert_eq!(play.register_call().holds, [hold(&a)]);
 }
 
 #[test]
@@ -322,7 +326,10 @@ fn a_replaced_agent_leaves_what_runs_to_the_other() {
     let a = placement("a", 1);
     let mut play = Play::registered();
     play.run(&a);
-    play.answer(Lane::Take, Answer::Take(TakeAnswer { verdict: Verdict::Refused, orders: vec![], upto: None }));
+    play.answer(
+        Lane::Take,
+        Answer::Take(TakeAnswer { verdict: Verdict::Refused, orders: vec![], upto: None, revision: 0 }),
+    );
     assert_eq!(play.done, [Action::Exit(Farewell::Replaced)]);
     play.ended(&a, Occurrence::Gone);
     play.pass(1_000_000);
@@ -331,7 +338,7 @@ fn a_replaced_agent_leaves_what_runs_to_the_other() {
 
 #[test]
 fn it_sleeps_until_something_is_due_and_no_longer() {
-    let mut play = Play::new(Past { held: vec![placement("a", 1)], ..Past::default() });
+    let mut play = Play::new(Past { held: vec![hold(&placement("a", 1))], ..Past::default() });
     assert_eq!(play.core.wake_at_ms(), None, "registering");
     play.answer(Lane::Register, Answer::Unreachable("reset".to_owned()));
     assert_eq!(play.core.wake_at_ms(), Some(1_100));
@@ -347,7 +354,8 @@ fn it_sleeps_until_something_is_due_and_no_longer() {
 #[test]
 fn a_stranger_under_an_old_name_registers_above_the_old_one() {
     let mut play = Play::new(Past::default());
-    let raise = RegisterAnswer { history: 0, kill: Vec::new(), keepalive_ms: KEEPALIVE_MS, raise_above: Some(41) };
+    let raise =
+        RegisterAnswer { history: 0, revision: 0, kill: Vec::new(), keepalive_ms: KEEPALIVE_MS, raise_above: Some(41) };
     play.answer(Lane::Register, Answer::Registered(raise));
     assert!(play.did(|action| *action == Action::RaiseIncarnation(42)), "{:?}", play.done);
     assert_eq!(play.register_call().incarnation, 42);

@@ -66,7 +66,7 @@ fn leaving_without_a_server_hurries_a_stop_and_leaves_it_a_stop() {
 #[test]
 fn leaving_without_a_server_is_not_undone_by_a_late_answer() {
     let a = placement("a", 1);
-    let mut play = Play::new(Past { held: vec![a.clone()], ..Past::default() });
+    let mut play = Play::new(Past { held: vec![hold(&a)], ..Past::default() });
     play.event(Event::Leave);
     play.pass(30_000);
     assert!(play.did_stop(&a, Cause::Drain));

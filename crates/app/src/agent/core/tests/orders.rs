@@ -82,7 +82,7 @@ fn an_order_not_begun_is_reported_not_started_by_the_next_registration() {
     play.pass(KEEPALIVE_MS / 5);
     play.answer(Lane::Beat, Answer::Heartbeat(Verdict::Register));
     let call = play.register_call();
-    assert_eq!((call.holds, call.ends), (vec![first.clone()], vec![report(&second, Occurrence::NotStarted)]));
+    assert_eq!((call.holds, call.ends), (vec![hold(&first)], vec![report(&second, Occurrence::NotStarted)]));
     play.ended(&first, Occurrence::Gone);
     assert!(!play.did_start(&second));
 }
@@ -191,7 +191,10 @@ fn an_end_not_acknowledged_travels_in_the_registration_with_its_output() {
     let output = Some(crate::api::calls::OutputDocument::default());
     let end = Report { placement: a.clone(), event: Occurrence::Exited { code: 0 }, output };
     play.event(Event::Happened(Happening::Ended(end.clone())));
-    play.answer(Lane::Report, Answer::Report(ReportAnswer { verdict: Verdict::Register, outcomes: vec![] }));
+    play.answer(
+        Lane::Report,
+        Answer::Report(ReportAnswer { verdict: Verdict::Register, outcomes: vec![], revision: 0 }),
+    );
     assert_eq!(play.register_call().ends, [end]);
     play.answer_register(&[]);
     assert!(!play.is_calling(Lane::Report), "an accepted registration acknowledges it");
@@ -200,7 +203,7 @@ fn an_end_not_acknowledged_travels_in_the_registration_with_its_output() {
 #[test]
 fn what_an_earlier_agent_left_running_is_reported_running() {
     let a = placement("a", 1);
-    let mut play = Play::new(Past { held: vec![a.clone()], ..Past::default() });
+    let mut play = Play::new(Past { held: vec![hold(&a)], ..Past::default() });
     play.started(&a);
     play.answer_register(&[]);
     assert_eq!(play.report_call(), [report(&a, Occurrence::Running)]);
