@@ -6,3 +6,5 @@
 mod fleet;
 mod load;
 mod server;
+mod store;
+mod takeover;
