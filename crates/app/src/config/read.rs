@@ -288,6 +288,7 @@ mod tests {
         for name in ["STOWPLAN_BATCH_WINDOW", "STOWPLAN_TOKEN", "STOWPLAN_WORKER", "PATH"] {
             assert_eq!(check(name), Ok(()));
         }
+        assert_eq!(check("STOWPLAN_FAILPOINTS").is_ok(), cfg!(feature = "failpoints"));
         let said = check("STOWPLAN_BATCH_WINDW").unwrap_err();
         assert!(said.contains("STOWPLAN_BATCH_WINDW") && said.contains("STOWPLAN_BATCH_WINDOW?"), "{said}");
     }

@@ -47,15 +47,18 @@ impl Point {
 }
 
 /// What happens where.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Points {
     rules: Vec<Rule>,
     in_hand: AtomicUsize,
 }
 
-/// What was written is no rule: `POINT=kill[@N]`, `POINT=hold[@N]:FILE` or `POINT=delay[@N]:MS`.
+/// What was written is no rule.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of POINT=kill[@N], POINT=hold[@N]:FILE, POINT=delay[@N]:MS with a point of {points}", points = Point::ALL.map(Point::as_str).join(", "))]
+#[error(
+    "{0:?} is none of POINT=kill[@N], POINT=hold[@N]:FILE, POINT=delay[@N]:MS with a point of {points}",
+    points = Point::ALL.map(Point::as_str).join(", ")
+)]
 pub struct BadPoints(String);
 
 #[derive(Debug)]
@@ -152,7 +155,7 @@ impl FromStr for Points {
     fn from_str(text: &str) -> Result<Self, BadPoints> {
         let rules = text.split(',').filter(|rule| !rule.is_empty());
         let rules = rules.map(|rule| Rule::parse(rule).ok_or_else(|| BadPoints(rule.to_owned())));
-        Ok(Self { rules: rules.collect::<Result<_, _>>()?, in_hand: AtomicUsize::new(0) })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, in_hand: AtomicUsize::default() })
     }
 }
 
@@ -168,12 +171,14 @@ impl Rule {
             ("delay", Some(millis)) => Deed::Delay(Duration::from_millis(millis.parse().ok()?)),
             _ => return None,
         };
-        Some(Self { point, deed, at: at.parse().ok()?, passed: AtomicUsize::new(0) })
+        Some(Self { point, deed, at: at.parse().ok()?, passed: AtomicUsize::default() })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -193,6 +198,14 @@ mod tests {
         {
             assert_eq!(text.parse::<Points>().unwrap_err(), BadPoints(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_delay_lasts_at_least_as_long_as_it_says() {
+        let points: Points = "taken=delay:20".parse().unwrap();
+        let began = Instant::now();
+        points.pass(Point::Taken, 1);
+        assert!(began.elapsed() >= Duration::from_millis(20));
     }
 
     #[test]
