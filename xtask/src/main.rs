@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask run | test | verify | fix | tidy`.
+//! The project's own commands: `cargo xtask run | test | verify | fix | tidy | torture`.
 //!
 //! This crate starts things and looks at source text. It uses none of our crates; what measures lives in their benches.
 
@@ -10,6 +10,7 @@ mod say;
 mod test;
 mod tidy;
 mod tools;
+mod torture;
 mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Fix,
     /// Check what no compiler checks: crate edges, rooms, contracts, lengths, leftovers
     Tidy,
+    /// Run the campaigns that look for rare faults, at length; with --seed, one that failed again
+    Torture(torture::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Test => test::test().map(|()| ExitCode::SUCCESS),
         Command::Verify(options) => verify::verify(options).map(|()| ExitCode::SUCCESS),
         Command::Fix => fix::fix().map(|()| ExitCode::SUCCESS),
+        Command::Torture(options) => torture::torture(options).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::tidy().map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

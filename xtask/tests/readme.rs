@@ -20,6 +20,7 @@ fn the_readme_commands_print_what_it_says() {
     let start = examples.remove(0);
     assert_eq!(start.command, "cargo xtask run", "the first command starts the fleet");
     let fleet = Running::start(&root, &start);
+    check_program(&root);
     for example in &examples {
         let output = shell(&root, &example.command).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -29,6 +30,14 @@ fn the_readme_commands_print_what_it_says() {
         assert_eq!(shapes(&printed), shapes(&example.printed), "{}: {stdout}", example.command);
     }
     fleet.end();
+}
+
+/// What a user builds knows its settings, and has no point at which it could be killed or held.
+fn check_program(root: &Path) {
+    let program = std::fs::read(root.join(".stowplan/bin/stowplan")).unwrap();
+    let says = |words: &str| program.windows(words.len()).any(|window| window == words.as_bytes());
+    assert!(says("STOWPLAN_SERVER"));
+    assert!(!says("STOWPLAN_FAILPOINTS"));
 }
 
 /// The blocks marked `sh`: lines that begin with `$ ` are commands, those below are what they print.

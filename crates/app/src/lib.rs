@@ -5,6 +5,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod embedded;
+pub mod failpoints;
 pub mod http;
 pub mod observe;
 pub mod scheduler;

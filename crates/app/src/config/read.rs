@@ -19,6 +19,7 @@ use crate::api::json::{self, BadDocument};
 use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
 use crate::api::token::Token;
+use crate::failpoints;
 
 /// The least keepalive: below it, a busy machine loses workers that are well.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
@@ -108,7 +109,8 @@ fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
 /// Refuses a variable that is meant as a setting and names none: a slip of the hand would go unnoticed.
 fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> {
     let known: Vec<String> = SETTINGS.iter().map(|setting| format!("STOWPLAN_{}", setting.to_uppercase())).collect();
-    let known: Vec<&str> = known.iter().map(String::as_str).chain(OTHER_VARIABLES).collect();
+    let known: Vec<&str> =
+        known.iter().map(String::as_str).chain(OTHER_VARIABLES).chain(failpoints::VARIABLE).collect();
     let is_unknown = |name: &String| name.starts_with("STOWPLAN_") && !known.contains(&name.as_str());
     let unknown = names.into_iter().find(is_unknown);
     unknown.map_or(Ok(()), |name| Err(BadField::unknown("environment", &name, &known)))
@@ -286,6 +288,7 @@ mod tests {
         for name in ["STOWPLAN_BATCH_WINDOW", "STOWPLAN_TOKEN", "STOWPLAN_WORKER", "PATH"] {
             assert_eq!(check(name), Ok(()));
         }
+        assert_eq!(check("STOWPLAN_FAILPOINTS").is_ok(), cfg!(feature = "failpoints"));
         let said = check("STOWPLAN_BATCH_WINDW").unwrap_err();
         assert!(said.contains("STOWPLAN_BATCH_WINDW") && said.contains("STOWPLAN_BATCH_WINDOW?"), "{said}");
     }

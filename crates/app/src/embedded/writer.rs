@@ -20,6 +20,7 @@ use super::numbers::Accepted;
 use super::rows::CellRows;
 use super::tables::{Tables, Writing};
 use super::write::Write;
+use crate::failpoints::{self, Point};
 
 /// A step that waits for the writer.
 pub(super) struct Job {
@@ -106,7 +107,9 @@ impl Writer {
         // Who reads numbers sees those and the rows of one moment: held over the commit, not only after it.
         let held = (!group.numbers.is_empty()).then(|| self.shared.numbers.hold());
         if group.changes > 0 {
+            failpoints::pass(Point::Writing, failpoints::in_hand());
             transaction.commit()?;
+            failpoints::pass(Point::Durable, failpoints::in_hand());
             self.shared.commits.fetch_add(1, Ordering::Relaxed);
         } else {
             transaction.abort()?;

@@ -23,6 +23,7 @@ use crate::api::calls::{
 use crate::api::field::BadField;
 use crate::api::period::millis;
 use crate::api::problem::Kind;
+use crate::failpoints::{self, Point};
 
 /// The most orders in one answer, each of which may carry a whole body.
 const ORDERS_MAX: usize = 256;
@@ -93,6 +94,7 @@ pub(super) async fn take(
     let after = call.after.as_ref().map(OrderMark::to_mark).transpose().map_err(|bad| bad.inside("after"))?;
     let limit = (call.limit as usize).clamp(1, ORDERS_MAX);
     let answer = wait_for_orders(&room, &caller, after, limit, Duration::from_millis(call.wait_ms)).await?;
+    failpoints::pass(Point::Taken, answer.orders.len());
     Ok(Json(TakeAnswer {
         verdict: answer.call.into(),
         orders: answer.orders.iter().map(Order::from).collect(),
@@ -137,6 +139,7 @@ pub(super) async fn report(
     check_items(&room, "reports", call.reports.len())?;
     let reports = each("reports", &call.reports, Report::to_report)?;
     let answer = room.ports.placements.report(&room.cell, now(), caller, reports).await?;
+    failpoints::pass(Point::Reported, answer.outcomes.len());
     let outcomes = answer.outcomes.into_iter().map(ReportOutcome::from).collect();
     Ok(Json(ReportAnswer { verdict: answer.call.into(), outcomes, revision: answer.mark.revision.0 }))
 }

@@ -31,6 +31,7 @@ use crate::api::field::{BadField, some_name};
 use crate::api::json::{OneOrList, read_one_or_list};
 use crate::api::problem::{Kind, Problem};
 use crate::api::request::RequestDocument;
+use crate::failpoints::{self, Point};
 
 /// How many containers a page holds if nothing is said, and at most.
 const PAGE: usize = 100;
@@ -46,6 +47,7 @@ pub(super) async fn submit(State(room): State<Arc<Room>>, Body(bytes): Body) -> 
             let submission = request.to_submission()?;
             let id = submission.id.to_string();
             let outcomes = room.ports.backlog.submit(&room.cell, now(), vec![submission]).await?;
+            failpoints::pass(Point::Submitted, 1);
             let outcome = outcomes.first().ok_or_else(|| Refusal::new(Kind::Internal, "the store gave no answer"))?;
             answer_one(&id, outcome)
         }
@@ -55,6 +57,7 @@ pub(super) async fn submit(State(room): State<Arc<Room>>, Body(bytes): Body) -> 
             check_ids(&submissions)?;
             let ids: Vec<_> = submissions.iter().map(|submission| submission.id.to_string()).collect();
             let outcomes = room.ports.backlog.submit(&room.cell, now(), submissions).await?;
+            failpoints::pass(Point::Submitted, ids.len());
             let outcomes = ids.iter().zip(&outcomes).map(|(id, outcome)| SubmitDocument::of(id, outcome)).collect();
             Ok(Json(SubmitAnswer { outcomes }).into_response())
         }

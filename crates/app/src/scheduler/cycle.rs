@@ -23,6 +23,7 @@ use super::refill::Refill;
 use super::report::{BatchReport, Observer};
 use super::view::View;
 use super::{ScheduleCall, Settings};
+use crate::failpoints::{self, Point};
 
 /// How many rows one page of a look holds.
 pub(super) const LOOK_PAGE: usize = 1_000;
@@ -131,8 +132,11 @@ impl<'a> Cycle<'a> {
         if batch.candidates.is_empty() && batch.corrupt.is_empty() {
             return Ok(batch.more || self.has_more());
         }
+        failpoints::pass(Point::Looked, batch.candidates.len());
         let (batch, verdicts, mut report) = self.plan(batch).await?;
+        failpoints::pass(Point::Planned, batch.candidates.len());
         let refused = self.commit(&batch, verdicts, &mut report).await?;
+        failpoints::pass(Point::Committed, batch.candidates.len());
         self.failures = if refused { self.failures + 1 } else { 0 };
         if refused {
             sleep(RETRY.delay(self.failures, 0)).await;

@@ -77,12 +77,17 @@ impl Fleet {
 
     /// Starts the server, anew on its old port and data if it was killed, and waits until it is ready.
     pub(crate) fn start_serve(&mut self) {
+        self.serve = Some(self.serve_command().spawn().unwrap());
+        self.eventually("the server is ready", Duration::from_secs(10), || self.get("/readyz").is_some());
+    }
+
+    /// What starts the server.
+    pub(crate) fn serve_command(&self) -> Command {
         let mut command = self.command("serve");
         command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--data", self.path("server").to_str().unwrap()]);
         command.args(["--keepalive", self.options.keepalive, "--grace", self.options.grace]);
-        self.serve = Some(command.spawn().unwrap());
-        self.eventually("the server is ready", Duration::from_secs(10), || self.get("/readyz").is_some());
+        command
     }
 
     /// kill -9 of the server.
@@ -131,6 +136,9 @@ impl Fleet {
         let mut command = Command::new(STOWPLAN);
         command.stdin(Stdio::null()).stdout(file()).stderr(file()).process_group(0).current_dir(self.dir.path());
         command.env("RUST_BACKTRACE", "0");
+        for ours in ["STOWPLAN_TORTURE_SEED", "STOWPLAN_TORTURE_ROUNDS"] {
+            command.env_remove(ours);
+        }
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -1,29 +1,36 @@
 //! Seeded random walks: every step of every port with arguments that are right, late, repeated or wrong; audited after
 //! each; until every outcome was seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod outcomes;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::audit;
 use domain::container::{ContainerRow, End, Exit, Phase, PlacementId};
 use domain::id::{
-    Attempt, Boot, CallNumber, CellName, ContainerId, History, Incarnation, PlannerId, Stamp, Term, WorkerId,
+    Attempt, Boot, CallNumber, CellName, ContainerId, History, Incarnation, PlannerId, Revision, Stamp, Term, WorkerId,
 };
 use domain::model::backlog;
 use domain::model::containers::{self, Keep};
+use domain::model::history;
 use domain::model::leadership::{self, AcquireOutcome};
 use domain::model::placements::{self, Commit, Decision, DecisionKind, Loss, NewWorker};
-use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, SeenSilent, StatusChange};
+use domain::model::workers::{self, Held, RegisterOutcome, Registration, RemoveHow, SeenSilent, StatusChange};
 use domain::model::{CellRow, Change, Event, Filter, Mandate, MemoryRows, OrderMark, Report, Rows, Stepped};
 use domain::quota::{Limit, QuotaLimits};
 use domain::request::{Ask, IfSilent, Submission};
-use domain::resources::Booking;
 use domain::time::Timestamp;
 use domain::wait::{LotKey, Why};
 use domain::worker::Caller;
 
-use crate::support::{Never, ask, body, cid, held, key, read, spec, wid, workspace};
+use outcomes::{Histogram, Renewed};
 
+use crate::support::{Never, ask, body, booking, cid, key, read, spec, wid, workspace};
+
+/// So many walks meet every outcome; fewer may not.
+const WALKS: u64 = 40;
+const STEPS: u64 = 2_500;
 const CONTAINERS: u64 = 10;
 const WORKERS: u64 = 4;
 
@@ -61,6 +68,8 @@ impl Dice {
 struct Walk {
     dice: Dice,
     rows: MemoryRows,
+    /// As they were when the store was last opened.
+    copy: MemoryRows,
     now: u64,
     mandates: Vec<Mandate>,
     stamps: Vec<(Term, Stamp)>,
@@ -70,7 +79,7 @@ struct Walk {
     losses: Vec<Loss>,
     decisions: Vec<Decision>,
     registrations: Vec<Registration>,
-    seen: BTreeMap<(&'static str, String), u64>,
+    seen: Histogram,
 }
 
 impl Walk {
@@ -78,6 +87,7 @@ impl Walk {
         let rows = MemoryRows::new(CellRow::new(History::from_random(seed)), Boot::from_random(seed));
         Self {
             dice: Dice(seed),
+            copy: rows.clone(),
             rows,
             now: 1,
             mandates: Vec::new(),
@@ -88,7 +98,7 @@ impl Walk {
             losses: Vec::new(),
             decisions: Vec::new(),
             registrations: Vec::new(),
-            seen: BTreeMap::new(),
+            seen: Histogram::default(),
         }
     }
 
@@ -116,13 +126,6 @@ impl Walk {
         ended.filter_map(|(_, id)| read(self.rows.container(&id))).collect()
     }
 
-    /// Counts an outcome by the name of its variant.
-    fn saw(&mut self, step: &'static str, outcome: &impl std::fmt::Debug) {
-        let text = format!("{outcome:?}");
-        let name: String = text.chars().take_while(|c| c.is_alphanumeric()).collect();
-        *self.seen.entry((step, name)).or_default() += 1;
-    }
-
     fn step(&mut self) {
         self.now = self.now.saturating_add(self.dice.throw(5_000)).saturating_sub(1_000);
         match self.dice.throw(100) {
@@ -133,7 +136,8 @@ impl Walk {
             54..72 => self.report(),
             72..80 => self.register(),
             80..84 => self.beat(),
-            84..88 => self.set_status(),
+            84..87 => self.set_status(),
+            87 => self.look(),
             88..92 => self.lose(),
             92 => self.remove(),
             93..95 => self.stop(),
@@ -146,21 +150,20 @@ impl Walk {
         let count = 1 + self.dice.throw(3);
         let items: Vec<_> = (0..count).map(|_| self.submission()).collect();
         for outcome in self.run(|rows, now| backlog::submit(rows, now, &items)) {
-            self.saw("submit", &outcome);
+            self.seen.count("submit", &outcome);
         }
     }
 
     fn submission(&mut self) -> Submission {
         let id = self.dice.container();
-        // The content follows from the name, so that most repeats are the same request.
-        let number: u64 = id.as_str()[1..].parse().expect("a number");
-        let ask = Ask {
-            workspace: workspace(if number.is_multiple_of(3) { "a" } else { "b" }),
-            cpu_milli: if self.dice.one_in(30) { 0 } else { 1000 * (1 + number % 3) },
-            priority: if self.dice.one_in(30) { 5 } else { 0 },
-            ..ask(1)
-        };
-        let if_silent = if number.is_multiple_of(4) { IfSilent::Keep } else { IfSilent::Stop };
+        let mut ask = usual_ask(&id);
+        if self.dice.one_in(30) {
+            ask.cpu_milli = 0;
+        }
+        if self.dice.one_in(30) {
+            ask.priority = 5;
+        }
+        let if_silent = if number(&id).is_multiple_of(4) { IfSilent::Keep } else { IfSilent::Stop };
         Submission::new(id, ask, body(), if_silent)
     }
 
@@ -171,7 +174,7 @@ impl Walk {
         match self.dice.throw(6) {
             0..4 => {
                 let answer = self.run(|rows, _| leadership::acquire(rows, &name, &planner, expected));
-                self.saw("acquire", &answer);
+                self.seen.count("acquire", &answer);
                 match answer {
                     AcquireOutcome::Acquired(mandate) => self.mandates.push(mandate),
                     AcquireOutcome::Held { term, stamp, .. } => self.stamps = vec![(term, stamp)],
@@ -180,7 +183,10 @@ impl Walk {
             4 => {
                 let Some(mandate) = self.mandate() else { return };
                 let answer = self.run(|rows, _| leadership::renew(rows, &mandate));
-                self.saw("renew", &answer);
+                match answer {
+                    Ok(()) => self.seen.count("renew", &Renewed),
+                    Err(fence) => self.seen.count("renew", &fence),
+                }
             }
             _ => {
                 let Some(mandate) = self.mandate() else { return };
@@ -191,14 +197,16 @@ impl Walk {
 
     /// Mostly the newest.
     fn mandate(&mut self) -> Option<Mandate> {
-        if self.dice.one_in(8) { self.dice.pick(&self.mandates).cloned() } else { self.mandates.last().cloned() }
-    }
-
-    fn commit(&mut self) {
-        let Some(mut mandate) = self.mandate() else { return self.lead() };
+        let old = self.dice.one_in(8);
+        let mut mandate = if old { self.dice.pick(&self.mandates)? } else { self.mandates.last()? }.clone();
         if self.dice.one_in(60) {
             mandate.mark.history = History::from_random(0);
         }
+        Some(mandate)
+    }
+
+    fn commit(&mut self) {
+        let Some(mandate) = self.mandate() else { return self.lead() };
         let mut decisions: Vec<_> = (0..self.dice.throw(5)).filter_map(|_| self.decision()).collect();
         decisions.extend(self.dice.pick(&self.decisions).cloned());
         self.decisions.extend(decisions.iter().cloned());
@@ -212,10 +220,10 @@ impl Walk {
         };
         match self.run(|rows, now| placements::commit(rows, &mandate, now, &commit)) {
             Ok(answer) => {
-                answer.outcomes.iter().for_each(|outcome| self.saw("commit", outcome));
-                answer.removals.iter().for_each(|outcome| self.saw("removal", outcome));
+                answer.outcomes.iter().for_each(|outcome| self.seen.count("commit", outcome));
+                answer.removals.iter().for_each(|outcome| self.seen.count("commit, removal", outcome));
             }
-            Err(fence) => self.saw("commit", &fence),
+            Err(fence) => self.seen.count("commit", &fence),
         }
         let rows = read(self.rows.containers(&Filter::All, None, 100)).into_iter();
         self.placements.extend(rows.filter_map(|id| read(self.rows.container(&id))?.placement_id()));
@@ -239,12 +247,7 @@ impl Walk {
             _ => DecisionKind::Place {
                 incarnation: read(self.rows.worker(&worker)).map_or(Incarnation(1), |row| row.incarnation),
                 worker,
-                booking: Booking {
-                    cpu_milli: row.ask.cpu_milli,
-                    memory_mib: row.ask.memory_mib,
-                    gpu_devices: Vec::new(),
-                    gpu_milli: 0,
-                },
+                booking: booking(&row.ask),
             },
         };
         Some(Decision { container: row.id, attempt, kind })
@@ -270,9 +273,9 @@ impl Walk {
         let step = |rows: &MemoryRows, now| placements::take(rows, now, &caller, after.as_ref(), limit);
         let answer = self.run(step);
         let again = self.run(step);
-        assert_eq!(answer, again, "a repeat hands out the same");
-        self.saw("take", &answer.call);
-        answer.orders.iter().for_each(|order| self.saw("order", order));
+        assert_eq!((answer.call, &answer.orders), (again.call, &again.orders), "a repeat hands out the same");
+        self.seen.count("take", &answer.call);
+        answer.orders.iter().for_each(|order| self.seen.count("take, order", order));
         self.marks.entry(caller.worker).or_default().push(answer.upto);
     }
 
@@ -295,8 +298,8 @@ impl Walk {
             assert_eq!(self.run(step).call, answer.call);
             assert_eq!(read(before.cell()), read(self.rows.cell()), "a repeat changes nothing");
         }
-        self.saw("report", &answer.call);
-        answer.outcomes.iter().for_each(|outcome| self.saw("reported", outcome));
+        self.seen.count("report", &answer.call);
+        answer.outcomes.iter().for_each(|outcome| self.seen.count("report, each", outcome));
     }
 
     fn event(&mut self) -> Event {
@@ -323,9 +326,9 @@ impl Walk {
         self.registrations.push(call.clone());
         keep_last(&mut self.registrations);
         let answer = self.run(|rows, now| workers::register(rows, now, &call));
-        self.saw("register", &answer);
+        self.seen.count("register", &answer);
         let RegisterOutcome::Registered { mark, kills, .. } = answer else { return };
-        self.saw(if kills.is_empty() { "clean" } else { "killed" }, &"registered");
+        self.seen.count("register, kills", &!kills.is_empty());
         let caller = Caller { worker: call.worker.clone(), incarnation: call.incarnation, number: CallNumber(0), mark };
         self.callers.entry(call.worker).or_default().push(caller);
     }
@@ -349,7 +352,10 @@ impl Walk {
             key: key(if self.dice.one_in(6) { "k2" } else { "k1" }),
             spec: spec(3 + self.dice.throw(6)),
             ready: !self.dice.one_in(10),
-            holds: holds.into_iter().map(held).collect(),
+            holds: holds
+                .into_iter()
+                .map(|placement| Held { booking: booking(&usual_ask(&placement.container)), placement })
+                .collect(),
             ends: ends.into_iter().collect(),
             more: self.dice.one_in(10),
         }
@@ -361,8 +367,16 @@ impl Walk {
         let answers = self.run(|rows, _| workers::heartbeat(rows, &callers));
         for ((caller, before), answer) in callers.iter().zip(before).zip(answers) {
             assert!(read(self.rows.number(&caller.worker)) >= before, "numbers only rise");
-            self.saw("heartbeat", &answer);
+            self.seen.count("heartbeat", &answer);
         }
+    }
+
+    /// Sometimes as of a revision that is not there yet.
+    fn look(&mut self) {
+        let since = Revision(self.dice.throw(read(self.rows.cell()).revision.0 + 10));
+        let since = if self.dice.one_in(3) { None } else { Some(since) };
+        let answer = read(workers::look(&self.rows, since, 3));
+        self.seen.count("look", &answer);
     }
 
     fn set_status(&mut self) {
@@ -373,15 +387,16 @@ impl Walk {
         };
         let items = [(self.dice.worker(), change)];
         let outcome = self.run(|rows, now| workers::set_status(rows, now, &items)).remove(0);
-        self.saw("set_status", &outcome);
+        self.seen.count("set_status", &outcome);
     }
 
     fn lose(&mut self) {
         let Some(mandate) = self.mandate() else { return };
         let worker = self.dice.worker();
-        let due = self.dice.one_in(3);
         let loss = match read(self.rows.worker(&worker)) {
-            _ if due => Loss::DrainDue { worker },
+            _ if self.dice.one_in(4) => Loss::DrainDue { worker },
+            _ if self.dice.one_in(4) => Loss::Rest { worker },
+            _ if self.dice.one_in(4) => Loss::Settled { witness: self.mandates.last().map(|mandate| mandate.mark) },
             Some(row) => Loss::Silent {
                 number: read(self.rows.number(&worker)),
                 worker,
@@ -395,8 +410,8 @@ impl Walk {
         self.losses.push(loss);
         let limit = usize::try_from(1 + self.dice.throw(3)).expect("small");
         match self.run(|rows, now| placements::lose(rows, &mandate, now, &losses, limit)) {
-            Ok(outcomes) => outcomes.iter().for_each(|outcome| self.saw("lose", outcome)),
-            Err(fence) => self.saw("lose", &fence),
+            Ok(outcomes) => outcomes.iter().for_each(|outcome| self.seen.count("lose", outcome)),
+            Err(fence) => self.seen.count("lose", &fence),
         }
     }
 
@@ -412,26 +427,42 @@ impl Walk {
             }
         };
         let outcome = self.run(|rows, now| workers::remove(rows, now, &[(worker.clone(), how)], 1)).remove(0);
-        self.saw("remove", &outcome);
+        self.seen.count("remove", &outcome);
     }
 
     fn stop(&mut self) {
         let ids = [self.dice.container(), self.dice.container()];
         for outcome in self.run(|rows, now| containers::stop(rows, now, &ids)) {
-            self.saw("stop", &outcome);
+            self.seen.count("stop", &outcome);
         }
     }
 
     fn forget(&mut self) {
         let keep = Keep { within: Duration::from_secs(self.dice.throw(30)), ended_max: 3 };
         let forgotten = self.run(|rows, now| containers::forget(rows, now, &keep, 2));
-        self.saw(if forgotten.more { "forget more" } else { "forget" }, &"done");
+        self.seen.count("forget, more", &forgotten.more);
     }
 
+    /// Sometimes as it was a while ago, and sometimes the store knows that it lost writes.
     fn reopen(&mut self) {
         let boot = Boot::from_random(self.dice.throw(1 << 40));
-        self.rows = self.rows.clone().reopened(boot);
+        let rows = if self.dice.one_in(4) { self.copy.clone() } else { self.rows.clone() };
+        self.rows = rows.reopened(boot);
+        self.copy = self.rows.clone();
+        if self.dice.one_in(6) {
+            self.run(|rows, _| history::rewind(rows));
+        }
     }
+}
+
+/// What is asked follows from the name, so that most repeats are the same request.
+fn usual_ask(id: &ContainerId) -> Ask {
+    let number = number(id);
+    Ask { workspace: workspace(if number.is_multiple_of(3) { "a" } else { "b" }), ..ask(1 + number % 3) }
+}
+
+fn number(id: &ContainerId) -> u64 {
+    id.as_str()[1..].parse().expect("a number")
 }
 
 /// Forgets all but what was last said.
@@ -440,59 +471,25 @@ fn keep_last<T>(said: &mut Vec<T>) {
     said.drain(..said.len().saturating_sub(KEPT));
 }
 
-/// What must be seen at least once in a walk of enough steps.
-const OUTCOMES: [(&str, &[&str]); 15] = [
-    ("submit", &["Accepted", "Already", "Conflict", "Invalid"]),
-    (
-        "commit",
-        &[
-            "AlreadyDone",
-            "NotPending",
-            "WorkerGone",
-            "WorkerClosed",
-            "OverQuota",
-            "NoRoom",
-            "Done",
-            "StaleTerm",
-            "Rewound",
-        ],
-    ),
-    ("removal", &["Done", "Owns"]),
-    ("acquire", &["Acquired", "Held"]),
-    ("renew", &["Ok", "Err"]),
-    ("take", &["Ok", "Register", "Refused", "Removed"]),
-    ("order", &["Start", "Stop"]),
-    ("report", &["Ok", "Register", "Refused", "Removed"]),
-    ("reported", &["Accepted", "Dropped", "Kill"]),
-    ("register", &["Registered", "Replaced", "KeyTaken", "Raise"]),
-    ("heartbeat", &["Ok", "Register", "Refused", "Removed"]),
-    ("set_status", &["Done", "Already", "NoSuchWorker"]),
-    ("lose", &["Done", "More", "Refused", "StaleTerm"]),
-    ("remove", &["Done", "NoSuchWorker", "Owns", "Registered", "More"]),
-    ("stop", &["Stopped", "Stopping", "Ended", "NoSuchContainer"]),
-];
-
 #[test]
 fn random_steps_keep_every_book_and_reach_every_outcome() {
-    const SEEDS: u64 = 8;
-    const STEPS: u64 = 2_500;
-    let mut seen: BTreeMap<_, u64> = BTreeMap::new();
-    for seed in 1..=SEEDS {
+    let (first, walks) = (told("STOWPLAN_TORTURE_SEED", 1), told("STOWPLAN_TORTURE_ROUNDS", WALKS));
+    let mut seen = Histogram::default();
+    for seed in first..first + walks {
         let mut walk = Walk::new(seed);
         for _ in 0..STEPS {
             walk.step();
         }
-        for (outcome, count) in walk.seen {
-            *seen.entry(outcome).or_default() += count;
-        }
+        seen.add(&walk.seen);
     }
-    for ((step, outcome), count) in &seen {
-        println!("{count:8} {step} {outcome}");
+    print!("{} steps\n{seen}", walks * STEPS);
+    if walks >= WALKS {
+        assert_eq!(seen.never(), [], "never seen");
     }
-    let never: BTreeSet<_> = OUTCOMES
-        .into_iter()
-        .flat_map(|(step, outcomes)| outcomes.iter().map(move |outcome| (step, (*outcome).to_owned())))
-        .filter(|outcome| !seen.contains_key(outcome))
-        .collect();
-    assert!(never.is_empty(), "never seen: {never:?}");
+}
+
+/// What is said from outside, or the default.
+#[expect(clippy::disallowed_methods, reason = "who tortures says for how long")]
+fn told(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }

@@ -1,0 +1,95 @@
+//! `cargo xtask torture`: the campaigns that look for rare faults, at length and in an optimised build.
+//!
+//! Each is a test that is short under `cargo xtask test`, and reads its seed and its rounds from the environment here.
+
+use std::process::Command;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{cargo, printed, root, succeed};
+use crate::say::{answer, say};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// What every campaign draws from; by default another each time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many rounds each campaign makes; by default as many as its row says
+    #[arg(long)]
+    rounds: Option<u64>,
+    /// Only the campaign of this name
+    #[arg(long, value_name = "NAME", value_parser = CAMPAIGNS.iter().map(|campaign| campaign.name).collect::<Vec<_>>())]
+    only: Option<String>,
+    /// Print what would be run, and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// One test, and how long it is to go on.
+struct Campaign {
+    name: &'static str,
+    /// The package, and the target in it, as cargo is told.
+    target: &'static str,
+    test: &'static str,
+    rounds: u64,
+}
+
+/// What is run, in this order.
+const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "random-steps",
+        target: "-p domain --test model",
+        test: "random_steps_keep_every_book_and_reach_every_outcome",
+        rounds: 2_000,
+    },
+    Campaign {
+        name: "server-kills",
+        target: "-p app --test kills",
+        test: "a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice",
+        rounds: 5_000,
+    },
+];
+
+pub(crate) fn torture(options: &Options) -> Result<()> {
+    let seed = options.seed.unwrap_or_else(any_seed);
+    let chosen = CAMPAIGNS.iter().filter(|campaign| options.only.as_deref().is_none_or(|only| only == campaign.name));
+    let commit = printed(Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(root()))?;
+    let commit = commit.trim();
+    say(&format!("torture: seed {seed}, commit {commit}"));
+    let mut failed = Vec::new();
+    for campaign in chosen {
+        let rounds = options.rounds.unwrap_or(campaign.rounds);
+        if options.list {
+            answer(&format!("{}: {rounds} rounds of {}", campaign.name, campaign.test));
+            continue;
+        }
+        say(&format!("torture: {}, {rounds} rounds", campaign.name));
+        let begun = Instant::now();
+        let outcome = succeed(&mut campaign.command(seed, rounds));
+        say(&format!("torture: {} took {:.0} s", campaign.name, begun.elapsed().as_secs_f64()));
+        if let Err(error) = outcome {
+            let again = format!("--seed {seed} --rounds {rounds} --only {} # at {commit}", campaign.name);
+            failed.push(format!("{error:#}\nnext: cargo xtask torture {again}"));
+        }
+    }
+    if !failed.is_empty() {
+        bail!("torture: {}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+impl Campaign {
+    fn command(&self, seed: u64, rounds: u64) -> Command {
+        let mut command = cargo(&["test", "--release", "--locked", "--all-features"]);
+        command.args(self.target.split(' ')).args([self.test, "--", "--nocapture"]);
+        command.env("STOWPLAN_TORTURE_SEED", seed.to_string()).env("STOWPLAN_TORTURE_ROUNDS", rounds.to_string());
+        command
+    }
+}
+
+/// The time, in microseconds: nobody has to remember which were tried.
+fn any_seed() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or_default()
+}
