@@ -63,10 +63,11 @@ impl StoreFile {
 
     /// A store somewhere else than in a folder.
     #[cfg(test)]
-    pub(super) fn through(open: impl Fn() -> Result<Database, Source> + Send + Sync + 'static) -> Result<Self, Source> {
-        let database = open()?;
-        tables::create(&database)?;
-        Ok(Self { open: Box::new(open), database: RwLock::new(Some(database)), _lock: None })
+    pub(super) fn through(
+        open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, Source> {
+        let open = Box::new(move || caught(&open));
+        Ok(Self { database: RwLock::new(Some(open()?)), open, _lock: None })
     }
 
     /// What is durable now.
@@ -132,9 +133,12 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(folder)
 }
 
-/// A file that something else has damaged may make the database panic.
 fn open_caught(path: &Path) -> Result<Database, Source> {
-    let open = || Builder::new().set_cache_size(CACHE_BYTES_MAX).open(path);
+    caught(|| Builder::new().set_cache_size(CACHE_BYTES_MAX).open(path))
+}
+
+/// A file that something else has damaged may make the database panic.
+fn caught(open: impl Fn() -> Result<Database, DatabaseError>) -> Result<Database, Source> {
     let opened = catch_unwind(AssertUnwindSafe(open));
     Ok(opened.map_err(|panic| Panicked::with(&*panic))??)
 }
