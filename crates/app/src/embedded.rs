@@ -56,6 +56,12 @@ impl EmbeddedStore {
         Self::over(StoreFile::open(dir)?)
     }
 
+    /// Opens the store that is in the folder `dir`, and makes none.
+    pub fn open_existing(dir: &Path) -> Result<Self, OpenError> {
+        StoreFile::check_there(dir)?;
+        Self::open(dir)
+    }
+
     fn over(file: StoreFile) -> Result<Self, OpenError> {
         let boot = getrandom::u64().map_err(|error| OpenError::Start(error.into()))?;
         let shared = Arc::new(Shared {

@@ -46,6 +46,15 @@ impl StoreFile {
         }
     }
 
+    /// Refuses a folder that holds no store.
+    pub(super) fn check_there(dir: &Path) -> Result<(), OpenError> {
+        match dir.join(FILE_NAME).try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpenError::Absent { dir: dir.to_owned() }),
+            Err(source) => Err(OpenError::Folder { path: dir.to_owned(), source }),
+        }
+    }
+
     fn try_open(dir: &Path) -> Result<Self, OpenError> {
         let folder = |source| OpenError::Folder { path: dir.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder)?;
