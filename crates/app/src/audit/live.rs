@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::audit::{Audit, Corruption, Finding, Owner, Room};
 use domain::fleet::Quotas;
-use domain::id::{ContainerId, WorkerId, Workspace};
+use domain::id::{ContainerId, WorkerId};
 use domain::model::UsageRow;
 use domain::quota::QuotaLimits;
 use domain::resources::Booking;
@@ -23,8 +23,7 @@ pub struct Reading {
     workers: BTreeMap<WorkerId, Room>,
     owners: BTreeMap<ContainerId, Owner>,
     undecodable: BTreeSet<ContainerId>,
-    usage: Vec<UsageRow>,
-    limits: BTreeMap<Workspace, QuotaLimits>,
+    usage: Vec<(UsageRow, QuotaLimits)>,
     /// The history that is read, and how far.
     mark: Option<(u64, u64)>,
     is_whole: bool,
@@ -66,16 +65,15 @@ impl Reading {
             self.forget(&id);
             self.undecodable.insert(id);
         }
-        self.usage = page.usage.iter().map(WorkspaceUsage::to_row).collect::<Result<_, _>>()?;
-        let limits = page.usage.iter().map(|usage| QuotaLimits::from(&usage.limits));
-        self.limits = self.usage.iter().map(|row| row.workspace.clone()).zip(limits).collect();
+        let usage = |usage: &WorkspaceUsage| Ok((usage.to_row()?, (&usage.limits).into()));
+        self.usage = page.usage.iter().map(usage).collect::<Result<_, BadField>>()?;
         self.mark = Some((page.history, page.upto));
         self.is_whole = !page.more;
         Ok(())
     }
 
-    /// The containers for which it may be that a verdict is not clean: one that ended and was forgotten between two pages
-    /// is named by neither.
+    /// The containers that may be to blame for a verdict that is not clean: one that ended and was forgotten between two
+    /// pages is named by neither.
     pub fn doubtful(&self, verdict: &Verdict) -> Vec<ContainerId> {
         let at_fault: BTreeSet<_> = verdict.found.iter().filter_map(worker_at_fault).collect();
         let owners = self.owners.iter().filter(|(_, owner)| at_fault.contains(&owner.worker));
@@ -100,10 +98,11 @@ impl Reading {
         for id in &self.undecodable {
             audit.undecodable(format!("container {id}"));
         }
-        for row in &self.usage {
+        let mut quotas = Quotas { default: QuotaLimits::UNLIMITED, ..Quotas::default() };
+        for (row, limits) in &self.usage {
             audit.usage(row);
+            quotas.workspaces.insert(row.workspace.clone(), *limits);
         }
-        let quotas = Quotas { default: QuotaLimits::UNLIMITED, workspaces: self.limits.clone() };
         let found = [audit.books(), audit.limits(&quotas)].concat();
         Verdict::new(self.mark.map_or(0, |(_, revision)| revision), &audit, found)
     }

@@ -21,8 +21,6 @@ const CORRUPT: u8 = 1;
 const PAGE: usize = 5_000;
 /// How many pages one reading may take.
 const PAGES_MAX: usize = 10_000;
-/// How often a live cell is judged before something is said to be corrupt.
-const READINGS_MAX: usize = 3;
 
 /// Check that what is booked is what the containers own
 #[derive(Debug, Args)]
@@ -69,9 +67,13 @@ async fn stopped(folder: &Path, config: Option<PathBuf>, open: OpenStore) -> Res
     verdict.map_err(|error| Failure::new(REFUSED, chain(&error)))
 }
 
+/// What is not clean is read on, without the containers that are no more, and at last anew.
 async fn live(client: &Client) -> Result<Verdict, Failure> {
     let (mut reading, mut verdicts) = (Reading::default(), Vec::new());
-    while verdicts.len() < READINGS_MAX {
+    for last in [false, false, true] {
+        if last {
+            reading = Reading::default();
+        }
         read_on(client, &mut reading).await?;
         let verdict = reading.verdict();
         if verdict.is_clean() {

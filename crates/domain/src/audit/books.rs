@@ -26,6 +26,7 @@ pub struct Audit {
     line: Line,
     newest: Option<(String, Revision)>,
     undecodable: u64,
+    undecodable_workers: BTreeSet<WorkerId>,
     found: Vec<Finding>,
 }
 
@@ -141,6 +142,12 @@ impl Audit {
         self.found.push(Corruption::Undecodable { what: what.into() }.into());
     }
 
+    /// Takes note of a worker that cannot be decoded: it is there, whatever it books.
+    pub fn undecodable_worker(&mut self, id: WorkerId) {
+        self.undecodable(format!("worker {id}"));
+        self.undecodable_workers.insert(id);
+    }
+
     /// How many workers there are, and how many containers own room.
     pub fn counts(&self) -> (usize, usize) {
         (self.workers.len(), self.owners.len())
@@ -199,14 +206,16 @@ impl Audit {
     fn check_owners(&self, found: &mut Vec<Finding>) {
         for (container, worker, placed) in &self.owners {
             let (container, worker) = (container.clone(), worker.clone());
-            let Some(room) = self.workers.get(&worker) else {
-                found.push(Corruption::NoSuchWorker { container, worker }.into());
-                continue;
-            };
-            if let (Some(placed), Some((registered, is_complete))) = (*placed, room.run)
-                && (is_complete && placed != registered || placed > registered)
-            {
-                found.push(Corruption::NotClaimed { container, worker, placed, registered }.into());
+            match (self.workers.get(&worker), *placed) {
+                (None, _) if self.undecodable_workers.contains(&worker) => {}
+                (None, _) => found.push(Corruption::NoSuchWorker { container, worker }.into()),
+                (Some(Room { run: Some((registered, is_complete)), .. }), Some(placed))
+                    if *is_complete && placed != *registered || placed > *registered =>
+                {
+                    let registered = *registered;
+                    found.push(Corruption::NotClaimed { container, worker, placed, registered }.into());
+                }
+                _ => {}
             }
         }
     }

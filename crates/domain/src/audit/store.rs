@@ -113,7 +113,7 @@ fn take_workers<R: Rows>(rows: &R, audit: &mut Audit, expected: &mut Expected) -
             }
             Ok(None) => {}
             Err(error) if rows.is_corrupt(&error) => {
-                audit.undecodable(format!("worker {id}"));
+                audit.undecodable_worker(id);
                 decoded = false;
             }
             Err(error) => return Err(error),
