@@ -1,7 +1,5 @@
 //! A cell that is read while it changes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use std::time::Duration;
 
 use app::api::export::ExportDocument;
@@ -11,7 +9,8 @@ use domain::model::containers::Keep;
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, Options, Said};
+use crate::audit;
+use crate::fleet::{Fleet, Options, Said, http};
 use crate::plant::{CELL, plant};
 use crate::support::Bench;
 
@@ -24,10 +23,8 @@ fn requests(name: &str, count: usize, cpu: u32) -> Value {
     (0..count).map(|index| json!({ "id": format!("{name}-{index}"), "cpu": cpu, "command": ["true"] })).collect()
 }
 
-fn audited(fleet: &Fleet) -> Value {
-    let said = fleet.stowplan(&["audit", "--format", "json"]);
-    assert_eq!(said.code, 0, "{said:?}");
-    serde_json::from_str(&said.stdout).unwrap()
+fn post(url: &str, path: &str, body: &Value) -> u16 {
+    http(url, "POST", path, Some(&body.to_string()), &[""; 0]).unwrap().0
 }
 
 /// What ends is forgotten at once, so that pages miss some of it.
@@ -35,28 +32,25 @@ fn audited(fleet: &Fleet) -> Value {
 fn a_cell_under_way_is_clean_however_often_it_is_read() {
     let env = vec![("STOWPLAN_KEEP_ENDED".to_owned(), "0s".to_owned())];
     let fleet = Fleet::start_with(2, Options { env, cpu: "4", ..Options::default() });
+    let url = fleet.url.clone();
     for half in ["giants-1", "giants-2"] {
-        assert_eq!(fleet.post("/v1/containers", &requests(half, GIANTS / 2, 64)).0, 200);
+        assert_eq!(post(&url, "/v1/containers", &requests(half, GIANTS / 2, 64)), 200);
     }
-    let over = AtomicBool::new(false);
-    let documents: Vec<Value> = std::thread::scope(|scope| {
-        let (fleet_url, over) = (&fleet.url, &over);
-        scope.spawn(move || {
-            for round in 0.. {
-                if over.load(Ordering::SeqCst) {
-                    break;
-                }
-                let body = requests(&format!("r{round}"), 20, 1).to_string();
-                let submitted = crate::fleet::http(fleet_url, "POST", "/v1/containers", Some(&body), &[""; 0]);
-                assert_eq!(submitted.unwrap().0, 200);
-                let stop = format!("/v1/containers/r{round}-19/stop");
-                crate::fleet::http(fleet_url, "POST", &stop, Some("{}"), &[""; 0]).unwrap();
-            }
-        });
-        let documents = (0..AUDITS).map(|_| audited(&fleet)).collect();
-        over.store(true, Ordering::SeqCst);
-        documents
+    let said: Vec<Said> = std::thread::scope(|scope| {
+        let reading = || (0..AUDITS).map(|_| audit(&["--server", &url, "--format", "json"])).collect();
+        let auditing = scope.spawn(reading);
+        let mut rounds = 0..;
+        while let Some(round) = rounds.next().filter(|_| !auditing.is_finished()) {
+            assert_eq!(post(&url, "/v1/containers", &requests(&format!("r{round}"), 20, 1)), 200);
+            post(&url, &format!("/v1/containers/r{round}-19/stop"), &json!({}));
+        }
+        auditing.join().unwrap()
     });
+    let document = |said: &Said| {
+        assert_eq!(said.code, 0, "{said:?}");
+        serde_json::from_str(&said.stdout).unwrap()
+    };
+    let documents: Vec<Value> = said.iter().map(document).collect();
     let revisions: Vec<_> = documents.iter().map(|document| document["revision"].as_u64().unwrap()).collect();
     assert!(revisions.windows(2).all(|pair| pair[0] < pair[1]), "nothing was under way: {revisions:?}");
     assert!(documents.iter().any(|document| document["owners"] != 0), "nothing owned room: {documents:?}");

@@ -63,7 +63,7 @@ impl Plant<'_> {
         self.0.open_table(owned).unwrap().insert((CELL, worker, 7, container), ()).unwrap();
     }
 
-    /// Takes the entries of an index away whose key is of interest, and counts them.
+    /// Takes the one entry of an index away that is meant.
     pub(crate) fn unindex<K: Key + 'static, V: Value + 'static>(
         &self,
         index: &'static str,

@@ -1,12 +1,12 @@
 //! What was planted in a stopped store is named, each thing by itself, and nothing else is.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, Options, STOWPLAN, Said};
+use crate::audit;
+use crate::fleet::{Fleet, Options, Said};
 use crate::plant::{CELL, Plant, plant};
 
 /// A store as a server that was killed has left it: on `worker-01`, `first` and `second` run on a device each; `next` and
@@ -47,11 +47,8 @@ fn submit_behind_its_back(folder: &Path) {
     assert_eq!(runtime.block_on(submitted).unwrap(), [domain::model::backlog::SubmitOutcome::Accepted]);
 }
 
-fn audit(folder: &Path, more: &[&str]) -> Said {
-    let mut command = Command::new(STOWPLAN);
-    let output = command.args(["audit", "--store"]).arg(folder).args(more).current_dir(folder).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+fn audit_store(folder: &Path, more: &[&str]) -> Said {
+    audit(&[&["--store", folder.to_str().unwrap()], more].concat())
 }
 
 /// A copy of the store in which something was changed.
@@ -198,7 +195,7 @@ const ROWS: &[Case] = &[
 #[test]
 fn each_corruption_is_named_and_nothing_else_is() {
     let fleet = stopped_store();
-    let clean = audit(&fleet.path("server"), &[]);
+    let clean = audit_store(&fleet.path("server"), &[]);
     assert!(clean.stdout.starts_with("clean; 1 workers, 2 containers that own room, revision "), "{clean:?}");
     assert_eq!((clean.code, clean.stdout.lines().count()), (0, 1), "{clean:?}");
 
@@ -206,12 +203,12 @@ fn each_corruption_is_named_and_nothing_else_is() {
     let reference = std::fs::read_to_string(reference).unwrap();
     for (index, (change, names)) in [ROOM, LINE, INDEXES, ROWS].concat().into_iter().enumerate() {
         let (_dir, folder) = copy(&fleet, change);
-        let said = audit(&folder, &[]);
+        let said = audit_store(&folder, &[]);
         let named: Vec<_> = said.stdout.lines().filter_map(|line| line.strip_prefix("corrupt: ")).collect();
         let is_named = |name: &&str| named.iter().any(|line| line.starts_with(name));
         assert!(names.iter().all(is_named), "case {index}: {names:#?}, {said:#?}");
         assert_eq!((said.code, named.len()), (1, names.len()), "case {index}: {said:#?}");
-        let document = audit(&folder, &["--format", "json"]);
+        let document = audit_store(&folder, &["--format", "json"]);
         let document: Value = serde_json::from_str(&document.stdout).unwrap();
         for finding in document["findings"].as_array().unwrap() {
             let kind = format!("| `{}` |", finding["kind"].as_str().unwrap());
@@ -227,8 +224,10 @@ fn what_is_legal_is_a_notice() {
     let fleet = stopped_store();
     let smaller = |plant: &Plant| plant.row("workers", "worker-01", |row| row["spec"]["total"]["cpu"] = json!(1_500));
     let (_dir, folder) = copy(&fleet, smaller);
-    std::fs::write(folder.join("low.toml"), "[quota.workspaces.default]\nmemory = \"600Mi\"\n").unwrap();
-    let said = audit(&folder, &["--config", "low.toml"]);
+    let config = folder.join("low.toml");
+    std::fs::write(&config, "[quota.workspaces.default]\nmemory = \"600Mi\"\n").unwrap();
+    let config = ["--config", config.to_str().unwrap()];
+    let said = audit_store(&folder, &config);
     let notices: Vec<_> = said.stdout.lines().filter_map(|line| line.strip_prefix("notice: ")).collect();
     let expected = [
         "worker worker-01 has 1500 cpu_milli, its containers own 2000: it takes nothing new",
@@ -236,7 +235,7 @@ fn what_is_legal_is_a_notice() {
     ];
     assert_eq!((said.code, notices), (0, expected.to_vec()), "{said:?}");
 
-    let document = audit(&folder, &["--config", "low.toml", "--format", "json"]);
+    let document = audit_store(&folder, &[&config[..], &["--format", "json"]].concat());
     let document: Value = serde_json::from_str(&document.stdout).unwrap();
     assert_eq!((&document["clean"], &document["workers"], &document["owners"]), (&json!(true), &json!(1), &json!(2)));
     let over_committed = json!({
@@ -254,15 +253,15 @@ fn what_is_legal_is_a_notice() {
 #[test]
 fn what_cannot_be_read_is_refused() {
     let empty = tempfile::tempdir().unwrap();
-    let said = audit(empty.path(), &[]);
+    let said = audit_store(empty.path(), &[]);
     assert_eq!((said.code, said.stdout.as_str()), (4, ""), "{said:?}");
     assert!(said.stderr.contains("there is no store in"), "{said:?}");
     assert!(std::fs::read_dir(empty.path()).unwrap().next().is_none(), "an audit makes nothing");
-    let said = audit(empty.path(), &["--server", "http://127.0.0.1:1"]);
+    let said = audit_store(empty.path(), &["--server", "http://127.0.0.1:1"]);
     assert_eq!(said.code, 2, "{said:?}");
 
     let mut fleet = Fleet::start(0);
-    let said = audit(&fleet.path("server"), &[]);
+    let said = audit_store(&fleet.path("server"), &[]);
     assert_eq!(said.code, 4, "{said:?}");
     assert!(
         said.stderr.contains("open in another process") && said.stderr.contains("next: stowplan audit"),
