@@ -15,7 +15,7 @@ use crate::plant::{CELL, plant};
 use crate::support::Bench;
 
 /// How often the cell is read.
-const AUDITS: usize = 20;
+const AUDITS: usize = 12;
 /// So many wait for what no worker has: an export has more than one page.
 const GIANTS: usize = 6_000;
 
@@ -93,8 +93,8 @@ async fn take(bench: &Bench, reading: &mut Reading) {
     reading.take(&page).unwrap();
 }
 
-#[tokio::test]
-async fn what_was_forgotten_between_two_pages_is_doubted() {
+/// A cell of which the page that holds `w1` with `brief` on it was read, and then `brief` ran.
+async fn half_read() -> (Bench, Reading) {
     let bench = Bench::new().await;
     let mut worker = bench.worker("w1").await;
     bench.submit(json!({ "id": "brief", "command": ["true"] })).await;
@@ -102,8 +102,31 @@ async fn what_was_forgotten_between_two_pages_is_doubted() {
     let mut reading = Reading::default();
     take(&bench, &mut reading).await;
     assert!(!reading.is_whole(), "the giant is yet to come");
-
+    assert_eq!(counted(&reading), (1, 1));
     assert_eq!(worker.run_one(&bench, json!({ "kind": "exited", "code": 0 }), "", "").await, "brief");
+    (bench, reading)
+}
+
+/// How many workers were read, and how many containers that own room.
+fn counted(reading: &Reading) -> (usize, usize) {
+    let document = reading.verdict().to_document();
+    (document.workers, document.owners)
+}
+
+#[tokio::test]
+async fn what_ended_or_left_between_two_pages_is_taken_out() {
+    let (bench, mut reading) = half_read().await;
+    assert_eq!(bench.post("/v1/workers/w1/remove", json!({})).await.0, 200);
+    while !reading.is_whole() {
+        take(&bench, &mut reading).await;
+    }
+    assert!(reading.verdict().is_clean());
+    assert_eq!(counted(&reading), (0, 0));
+}
+
+#[tokio::test]
+async fn what_was_forgotten_between_two_pages_is_doubted() {
+    let (bench, mut reading) = half_read().await;
     let (cell, keep) = (CellName::new(CELL).unwrap(), Keep { within: Duration::ZERO, ended_max: 0 });
     let forgotten = bench.ports.containers.forget(&cell, Timestamp(1), keep, 10).await.unwrap();
     assert_eq!(forgotten.containers, 1);
