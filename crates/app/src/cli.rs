@@ -1,6 +1,7 @@
 //! The commands, one file each. They speak HTTP, in the documents of [`crate::api`]; data goes to standard output, talk
 //! to standard error, and every failure ends with a command that helps.
 
+mod audit;
 mod config;
 mod connect;
 mod explain;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::audit::OpenStore;
 use connect::ConnectArgs;
 use talk::{Ended, Failure, Voice};
 pub use usage::{check_text, give_up, refuse};
@@ -44,12 +46,14 @@ pub enum Command {
     Worker(worker::WorkerArgs),
     /// Plan a document: who goes where, who waits and why, what the fleet would have to grow by
     Plan(plan::PlanArgs),
+    /// Check that what is booked is what the containers own
+    Audit(audit::AuditArgs),
     /// Show or check the configuration that a server started here would use
     Config(Box<config::ConfigCommandArgs>),
 }
 
-/// Does what the command line asks.
-pub fn run(command: &Command) -> ExitCode {
+/// Does what the command line asks; `open` opens a store that no server has open.
+pub fn run(command: &Command, open: OpenStore) -> ExitCode {
     let alone = ConnectArgs::default();
     let (name, connect, ended) = match command {
         Command::Run(args) => ("run", args.connect(), in_runtime(run::run(args))),
@@ -60,6 +64,7 @@ pub fn run(command: &Command) -> ExitCode {
         Command::Explain(args) => ("explain", args.connect(), in_runtime(explain::run(args))),
         Command::Worker(args) => ("worker", args.connect(), in_runtime(worker::run(args))),
         Command::Plan(args) => return plan::run(args),
+        Command::Audit(args) => ("audit", args.connect(), in_runtime(audit::run(args, open))),
         Command::Config(args) => ("config", &alone, config::run(args)),
     };
     ExitCode::from(ended.unwrap_or_else(|failure| {

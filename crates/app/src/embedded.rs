@@ -54,15 +54,21 @@ struct Shared {
 impl EmbeddedStore {
     /// Opens the store in the folder `dir`, or makes both.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let file = StoreFile::open(dir)?;
+        if file.is_copied(new_boot()?)? {
+            tracing::warn!("the store was restored from a copy: every cell begins a new history");
+        }
+        Self::over(file)
+    }
+
+    /// Opens the store that is in the folder `dir` to look at it, whether or not it is a copy; makes none.
+    pub fn open_existing(dir: &Path) -> Result<Self, OpenError> {
+        StoreFile::check_there(dir)?;
         Self::over(StoreFile::open(dir)?)
     }
 
     fn over(file: StoreFile) -> Result<Self, OpenError> {
-        let boot = getrandom::u64().map_err(|error| OpenError::Start(error.into()))?;
-        let boot = Boot::from_random(boot);
-        if file.is_copied(boot)? {
-            tracing::warn!("the store was restored from a copy: every cell begins a new history");
-        }
+        let boot = new_boot()?;
         let shared = Arc::new(Shared { file, numbers: Numbers::default(), boot, commits: AtomicU64::new(0) });
         let (queue, jobs) = mpsc::channel(config::QUEUE_JOBS_MAX);
         let writer = Writer::new(Arc::clone(&shared), jobs);
@@ -77,6 +83,10 @@ impl EmbeddedStore {
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
     }
+}
+
+fn new_boot() -> Result<Boot, OpenError> {
+    getrandom::u64().map(Boot::from_random).map_err(|error| OpenError::Start(error.into()))
 }
 
 impl Drop for EmbeddedStore {

@@ -7,6 +7,7 @@ use app::agent::shim::ShimArgs;
 use app::agent::{self, AgentArgs};
 use app::cli;
 use app::serve::{self, ServeArgs};
+use app::wiring;
 use clap::Parser;
 
 /// A batch scheduler for containers
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
         Ok(Stowplan::Shim(args)) => agent::shim::run(&args),
         Ok(Stowplan::Agent(args)) => in_runtime("agent", agent::run(*args)),
         Ok(Stowplan::Serve(args)) => in_runtime("serve", async { serve::run(*args).await.map(|()| ExitCode::SUCCESS) }),
-        Ok(Stowplan::Command(command)) => cli::run(&command),
+        Ok(Stowplan::Command(command)) => cli::run(&command, wiring::open_stopped),
         Err(error) => cli::refuse(&error, &args),
     }
 }

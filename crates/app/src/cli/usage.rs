@@ -10,7 +10,7 @@ use super::talk::{Failure, USAGE, Voice};
 use crate::api::field::BadField;
 
 /// A command line of each command that works when it is pasted.
-const EXAMPLES: [(&str, &str); 11] = [
+const EXAMPLES: [(&str, &str); 12] = [
     ("run", "stowplan run -- echo hello"),
     ("submit", "stowplan submit --cpu 1 -- true"),
     ("status", "stowplan status"),
@@ -19,6 +19,7 @@ const EXAMPLES: [(&str, &str); 11] = [
     ("explain", "stowplan status"),
     ("worker", "stowplan worker list"),
     ("plan", "stowplan plan --help"),
+    ("audit", "stowplan audit"),
     ("config", "stowplan config show"),
     ("serve", "stowplan serve --help"),
     ("agent", "stowplan agent --help"),

@@ -18,6 +18,12 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// There is none, and none is to be made.
+    #[error("there is no store in {dir}")]
+    Absent {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// Another process has it open.
     #[error("the store in {dir} is open in another process; a data folder serves one at a time")]
     InUse {

@@ -50,6 +50,15 @@ impl StoreFile {
         }
     }
 
+    /// Refuses a folder that holds no store.
+    pub(super) fn check_there(dir: &Path) -> Result<(), OpenError> {
+        match dir.join(FILE_NAME).try_exists() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(OpenError::Absent { dir: dir.to_owned() }),
+            Err(source) => Err(OpenError::Folder { path: dir.to_owned(), source }),
+        }
+    }
+
     fn try_open(dir: &Path) -> Result<Self, OpenError> {
         let folder = |source| OpenError::Folder { path: dir.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder)?;
@@ -68,10 +77,11 @@ impl StoreFile {
 
     /// A store somewhere else than in a folder.
     #[cfg(test)]
-    pub(super) fn through(open: impl Fn() -> Result<Database, Source> + Send + Sync + 'static) -> Result<Self, Source> {
-        let database = open()?;
-        tables::create(&database)?;
-        Ok(Self { open: Box::new(open), database: RwLock::new(Some(database)), path: None, _lock: None })
+    pub(super) fn through(
+        open: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, Source> {
+        let open = Box::new(move || caught(&open));
+        Ok(Self { database: RwLock::new(Some(open()?)), open, path: None, _lock: None })
     }
 
     /// Whether the file is a copy of the one that was written last; if so, every cell has begun a new history.
@@ -145,9 +155,12 @@ fn create(dir: &Path, path: &Path) -> Result<(), OpenError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(folder)
 }
 
-/// A file that something else has damaged may make the database panic.
 fn open_caught(path: &Path) -> Result<Database, Source> {
-    let open = || Builder::new().set_cache_size(CACHE_BYTES_MAX).open(path);
+    caught(|| Builder::new().set_cache_size(CACHE_BYTES_MAX).open(path))
+}
+
+/// A file that something else has damaged may make the database panic.
+fn caught(open: impl Fn() -> Result<Database, DatabaseError>) -> Result<Database, Source> {
     let opened = catch_unwind(AssertUnwindSafe(open));
     Ok(opened.map_err(|panic| Panicked::with(&*panic))??)
 }

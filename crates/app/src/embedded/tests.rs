@@ -5,8 +5,10 @@ mod disk;
 mod equality;
 mod faults;
 mod merging;
+mod pair;
 mod script;
 mod side;
+mod torture;
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Write as _};
@@ -18,15 +20,24 @@ use domain::request::{Ask, Body, IfSilent, Submission};
 use ports::rows::{RowStore, RowsOf};
 use ports::{PortResult, Source};
 
-use super::EmbeddedStore;
 use super::file::StoreFile;
+use super::{EmbeddedStore, tables};
 use disk::Disk;
 
-/// A store on a disk in memory.
+/// A store on a disk in memory, made if the disk is empty.
 fn open(disk: &Disk) -> EmbeddedStore {
-    let disk = disk.clone();
-    let open = move || -> Result<_, Source> { Ok(redb::Builder::new().create_with_backend(disk.backend())?) };
-    EmbeddedStore::over(StoreFile::through(open).expect("a database")).expect("a store")
+    try_open(disk).expect("a store")
+}
+
+fn try_open(disk: &Disk) -> Result<EmbeddedStore, Source> {
+    let opened = disk.clone();
+    let open = move || redb::Builder::new().create_with_backend(opened.backend());
+    if disk.is_empty() {
+        let database = open()?;
+        tables::create(&database)?;
+        database.close()?;
+    }
+    Ok(EmbeddedStore::over(StoreFile::through(open)?)?)
 }
 
 fn cell() -> CellName {

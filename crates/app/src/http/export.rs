@@ -31,5 +31,5 @@ pub(super) async fn export(
 ) -> Answer<ExportDocument> {
     let limit = params.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let page = room.ports.containers.export(&room.cell, params.since.map(Revision), limit).await?;
-    Ok(Json((&page).into()))
+    Ok(Json(ExportDocument::of(&page, room.view.policy().quotas.as_ref())))
 }

@@ -1,31 +1,59 @@
 //! Capacity, ownership and usage, summed anew from the containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::line::Line;
 use super::{Amount, Corruption, Finding, Notice};
-use crate::container::{ContainerRow, Placement};
+use crate::container::ContainerRow;
 use crate::fleet::Quotas;
 use crate::id::{ContainerId, Incarnation, Revision, WorkerId, Workspace};
 use crate::model::{CellRow, UsageRow};
 use crate::quota::Limit;
 use crate::request::Ask;
-use crate::resources::{Capacity, Used};
+use crate::resources::{Booking, Capacity, Used};
 use crate::wait::LotRow;
 use crate::worker::{Life, WorkerRow};
 
 /// Takes rows one by one, in any order, and says at the end what does not add up.
 #[derive(Debug, Default)]
 pub struct Audit {
-    workers: BTreeMap<WorkerId, WorkerRow>,
+    workers: BTreeMap<WorkerId, Room>,
     owned: BTreeMap<WorkerId, Sums>,
-    owners: Vec<(ContainerId, WorkerId, Incarnation)>,
+    owners: Vec<(ContainerId, WorkerId, Option<Incarnation>)>,
     booked: BTreeMap<Workspace, BTreeMap<Amount, u64>>,
     used: BTreeMap<Workspace, BTreeMap<Amount, u64>>,
     line: Line,
     newest: Option<(String, Revision)>,
     undecodable: u64,
+    undecodable_workers: BTreeSet<WorkerId>,
     found: Vec<Finding>,
+}
+
+/// A worker, as far as its books go.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// What it has.
+    pub total: Capacity,
+    /// What it books.
+    pub used: Used,
+    /// Whether it is lost.
+    pub is_lost: bool,
+    /// Its run that registered last, and whether all that the run then held is claimed; none if that is not known.
+    pub run: Option<(Incarnation, bool)>,
+}
+
+/// A container that owns room.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// What it asked.
+    pub ask: Arc<Ask>,
+    /// Whose room it is.
+    pub worker: WorkerId,
+    /// The run of that worker; none if that is not known.
+    pub run: Option<Incarnation>,
+    /// What it owns.
+    pub booking: Booking,
 }
 
 type Sums = BTreeMap<Amount, u64>;
@@ -39,7 +67,18 @@ impl Audit {
     /// Takes a worker.
     pub fn worker(&mut self, row: &WorkerRow) {
         self.note_change(|| format!("worker {}", row.id), row.changed);
-        self.workers.insert(row.id.clone(), row.clone());
+        let room = Room {
+            total: row.spec.total.clone(),
+            used: row.used.clone(),
+            is_lost: row.life == Life::Lost,
+            run: Some((row.incarnation, row.complete)),
+        };
+        self.room(row.id.clone(), room);
+    }
+
+    /// Takes what is known of a worker.
+    pub fn room(&mut self, worker: WorkerId, room: Room) {
+        self.workers.insert(worker, room);
     }
 
     /// Takes a container.
@@ -49,9 +88,36 @@ impl Audit {
         if row.state.phase().is_ended() && row.last_end.is_none() {
             self.found.push(Corruption::EndUnknown { container: row.id.clone() }.into());
         }
-        if let Some(place) = row.state.placement() {
-            self.owner(row, place);
+        let Some(place) = row.state.placement() else { return };
+        if row.attempt.0 == 0 || row.placed_in.is_none() {
+            let phase = row.state.phase();
+            self.found.push(Corruption::NeverPlaced { container: row.id.clone(), phase }.into());
         }
+        let owner = Owner {
+            ask: Arc::clone(&row.ask),
+            worker: place.worker.clone(),
+            run: Some(place.incarnation),
+            booking: place.booking.clone(),
+        };
+        self.owner(&row.id, &owner);
+    }
+
+    /// Takes what is known of a container that owns room.
+    pub fn owner(&mut self, container: &ContainerId, owner: &Owner) {
+        let booking = &owner.booking;
+        let sums = self.owned.entry(owner.worker.clone()).or_default();
+        add(sums, Amount::CpuMilli, booking.cpu_milli);
+        add(sums, Amount::MemoryMib, booking.memory_mib);
+        add(sums, Amount::Containers, 1);
+        for device in &booking.gpu_devices {
+            add(sums, Amount::DeviceMilli(*device), u64::from(booking.gpu_milli));
+        }
+        let used = self.used.entry(owner.ask.workspace.clone()).or_default();
+        for (amount, asked) in asked(&owner.ask) {
+            add(used, amount, asked);
+        }
+        self.found.extend(booking_faults(container, owner).into_iter().map(Finding::from));
+        self.owners.push((container.clone(), owner.worker.clone(), owner.run));
     }
 
     /// Takes the usage of a workspace.
@@ -76,12 +142,23 @@ impl Audit {
         self.found.push(Corruption::Undecodable { what: what.into() }.into());
     }
 
+    /// Takes note of a worker that cannot be decoded: it is there, whatever it books.
+    pub fn undecodable_worker(&mut self, id: WorkerId) {
+        self.undecodable(format!("worker {id}"));
+        self.undecodable_workers.insert(id);
+    }
+
+    /// How many workers there are, and how many containers own room.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.workers.len(), self.owners.len())
+    }
+
     /// What of workers, owners and usage does not add up.
     pub fn books(&self) -> Vec<Finding> {
         let mut found = self.found.clone();
         self.check_owners(&mut found);
-        for (id, row) in &self.workers {
-            self.check_worker(id, row, &mut found);
+        for (id, room) in &self.workers {
+            self.check_worker(id, room, &mut found);
         }
         self.check_usage(&mut found);
         found
@@ -126,66 +203,48 @@ impl Audit {
         }
     }
 
-    fn owner(&mut self, row: &ContainerRow, place: &Placement) {
-        let booking = &place.booking;
-        let sums = self.owned.entry(place.worker.clone()).or_default();
-        add(sums, Amount::CpuMilli, booking.cpu_milli);
-        add(sums, Amount::MemoryMib, booking.memory_mib);
-        add(sums, Amount::Containers, 1);
-        for device in &booking.gpu_devices {
-            add(sums, Amount::DeviceMilli(*device), u64::from(booking.gpu_milli));
-        }
-        let used = self.used.entry(row.ask.workspace.clone()).or_default();
-        for (amount, asked) in asked(&row.ask) {
-            add(used, amount, asked);
-        }
-        if row.attempt.0 == 0 || row.placed_in.is_none() {
-            let phase = row.state.phase();
-            self.found.push(Corruption::NeverPlaced { container: row.id.clone(), phase }.into());
-        }
-        self.found.extend(booking_faults(row, place).into_iter().map(Finding::from));
-        self.owners.push((row.id.clone(), place.worker.clone(), place.incarnation));
-    }
-
     fn check_owners(&self, found: &mut Vec<Finding>) {
         for (container, worker, placed) in &self.owners {
-            let (container, worker, placed) = (container.clone(), worker.clone(), *placed);
-            match self.workers.get(&worker) {
-                None => found.push(Corruption::NoSuchWorker { container, worker }.into()),
-                Some(row) if row.complete && placed != row.incarnation || placed > row.incarnation => {
-                    let registered = row.incarnation;
+            let (container, worker) = (container.clone(), worker.clone());
+            match (self.workers.get(&worker), *placed) {
+                (None, _) if self.undecodable_workers.contains(&worker) => {}
+                (None, _) => found.push(Corruption::NoSuchWorker { container, worker }.into()),
+                (Some(Room { run: Some((registered, is_complete)), .. }), Some(placed))
+                    if *is_complete && placed != *registered || placed > *registered =>
+                {
+                    let registered = *registered;
                     found.push(Corruption::NotClaimed { container, worker, placed, registered }.into());
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
     }
 
-    fn check_worker(&self, id: &WorkerId, row: &WorkerRow, found: &mut Vec<Finding>) {
+    fn check_worker(&self, id: &WorkerId, room: &Room, found: &mut Vec<Finding>) {
         let nothing = Sums::new();
         let owned = self.owned.get(id).unwrap_or(&nothing);
-        let books = amounts_of(&row.used);
-        let amounts: std::collections::BTreeSet<_> = books.keys().chain(owned.keys()).copied().collect();
+        let books = amounts_of(&room.used);
+        let amounts: BTreeSet<_> = books.keys().chain(owned.keys()).copied().collect();
         for amount in amounts {
             let booked = books.get(&amount).copied().unwrap_or(0);
             let owned = owned.get(&amount).copied().unwrap_or(0);
             if self.differs(booked, owned) {
                 found.push(Corruption::Worker { worker: id.clone(), amount, booked, owned }.into());
             }
-            let total = total_of(&row.spec.total, amount);
+            let total = total_of(&room.total, amount);
             if owned > total {
                 found.push(Notice::OverCommitted { worker: id.clone(), amount, total, owned }.into());
             }
         }
         let containers = owned.get(&Amount::Containers).copied().unwrap_or(0);
-        if row.life == Life::Lost && containers > 0 {
+        if room.is_lost && containers > 0 {
             found.push(Notice::KeptByLost { worker: id.clone(), containers }.into());
         }
     }
 
     fn check_usage(&self, found: &mut Vec<Finding>) {
         let nothing = Sums::new();
-        let workspaces: std::collections::BTreeSet<_> = self.booked.keys().chain(self.used.keys()).collect();
+        let workspaces: BTreeSet<_> = self.booked.keys().chain(self.used.keys()).collect();
         for workspace in workspaces {
             let booked = self.booked.get(workspace).unwrap_or(&nothing);
             let used = self.used.get(workspace).unwrap_or(&nothing);
@@ -206,8 +265,8 @@ impl Audit {
 }
 
 /// Where a booking is not what was asked. The memory may be more: a policy adds an overhead.
-pub(super) fn booking_faults(row: &ContainerRow, place: &Placement) -> Vec<Corruption> {
-    let (ask, booking) = (&row.ask, &place.booking);
+fn booking_faults(container: &ContainerId, owner: &Owner) -> Vec<Corruption> {
+    let (ask, booking) = (&owner.ask, &owner.booking);
     let (count, milli) = ask.gpu.as_ref().map_or((0, 0), |gpu| (u64::from(gpu.count), u64::from(gpu.milli)));
     let rows = [
         (Amount::CpuMilli, booking.cpu_milli, ask.cpu_milli),
@@ -217,10 +276,10 @@ pub(super) fn booking_faults(row: &ContainerRow, place: &Placement) -> Vec<Corru
     ];
     let differ = rows.into_iter().filter(|(_, owned, asked)| owned != asked);
     let mut faults: Vec<_> = differ
-        .map(|(amount, owned, asked)| Corruption::Booking { container: row.id.clone(), amount, owned, asked })
+        .map(|(amount, owned, asked)| Corruption::Booking { container: container.clone(), amount, owned, asked })
         .collect();
     if !booking.gpu_devices.windows(2).all(|pair| pair[0] < pair[1]) {
-        faults.push(Corruption::Devices { container: row.id.clone() });
+        faults.push(Corruption::Devices { container: container.clone() });
     }
     faults
 }

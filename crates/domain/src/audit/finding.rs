@@ -81,7 +81,7 @@ pub enum Corruption {
     SamePlace { first: ContainerId, second: ContainerId },
     #[error("{} counts {counted}, {parked} are parked in it", LotName(.lot))]
     LotCount { lot: LotKey, counted: u64, parked: u64 },
-    #[error("{} begins at {says:?}, the first in it is at {first:?}", LotName(.lot))]
+    #[error("{} begins at {}, the first in it is at {}", LotName(.lot), PlaceInLine(.says), PlaceInLine(.first))]
     LotFirst { lot: LotKey, says: OrderKey, first: OrderKey },
     #[error("the cell counts {counted} {}, there are {found}", .phase.as_str())]
     PhaseCount { phase: Phase, counted: u64, found: u64 },
@@ -113,7 +113,8 @@ pub enum Notice {
     KeptByLost { worker: WorkerId, containers: u64 },
 }
 
-struct LotName<'a>(&'a LotKey);
+/// A lot in words.
+pub(super) struct LotName<'a>(pub(super) &'a LotKey);
 
 impl fmt::Display for LotName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,6 +125,15 @@ impl fmt::Display for LotName<'_> {
             LotKey::Keep => f.write_str("the lot of those to be kept that may still run somewhere"),
             LotKey::Stop => f.write_str("the lot of those to be stopped when the cell has settled"),
         }
+    }
+}
+
+/// A place in line in words.
+pub(super) struct PlaceInLine<'a>(pub(super) &'a OrderKey);
+
+impl fmt::Display for PlaceInLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.0.rank, self.0.revision, self.0.position)
     }
 }
 

@@ -1,12 +1,12 @@
 //! A whole cell as its store shows it: the rows, and the indexes that must follow from them.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 
+use super::entry::Entry;
 use super::{Audit, Corruption, Finding};
 use crate::container::{ContainerRow, Phase, State, Waiting};
 use crate::id::{ContainerId, Revision, WorkerId, Workspace};
-use crate::model::{Filter, FleetChange, FleetName, OrderMark, Rows};
+use crate::model::{CellRow, Filter, FleetChange, FleetName, OrderMark, Rows};
 use crate::request::OrderKey;
 use crate::time::Timestamp;
 use crate::wait::LotKey;
@@ -26,10 +26,26 @@ struct Expected {
     fleet: BTreeSet<(Revision, FleetChange)>,
 }
 
-/// Reads a whole cell and says what does not add up. For a store that nobody writes to meanwhile, or one transaction.
+/// A whole cell, read.
+#[derive(Debug)]
+pub struct Whole {
+    /// What was taken.
+    pub audit: Audit,
+    /// The cell's own row.
+    pub cell: CellRow,
+    /// What does not add up.
+    pub found: Vec<Finding>,
+}
+
+/// Reads a whole cell and says what does not add up.
+pub fn of_rows<R: Rows>(rows: &R) -> Result<Vec<Finding>, R::Error> {
+    Ok(whole(rows)?.found)
+}
+
+/// Reads a whole cell: from a store that nobody writes to meanwhile, or in one transaction.
 ///
 /// If there are rows that cannot be decoded, these are named, and the indexes are not compared.
-pub fn of_rows<R: Rows>(rows: &R) -> Result<Vec<Finding>, R::Error> {
+pub fn whole<R: Rows>(rows: &R) -> Result<Whole, R::Error> {
     let mut audit = Audit::default();
     let mut expected = Expected::default();
     let mut found = Vec::new();
@@ -43,7 +59,7 @@ pub fn of_rows<R: Rows>(rows: &R) -> Result<Vec<Finding>, R::Error> {
         compare_filters(rows, &expected, &mut found)?;
         compare_changes(rows, &expected, cell.gone, &mut found)?;
     }
-    Ok(found)
+    Ok(Whole { audit, cell, found })
 }
 
 fn take_containers<R: Rows>(
@@ -58,11 +74,9 @@ fn take_containers<R: Rows>(
             Ok(Some(row)) => {
                 audit.container(&row);
                 expected.container(&row);
-                if rows.body(&id)?.is_none() {
-                    found.push(Corruption::NoBody { container: id }.into());
-                }
+                found.extend(check_body(rows, id)?);
             }
-            Ok(None) => found.push(stray("containers", &id)),
+            Ok(None) => found.push(Corruption::IndexStray { index: "containers", entry: id.to_string() }.into()),
             Err(error) if rows.is_corrupt(&error) => {
                 audit.undecodable(format!("container {id}"));
                 decoded = false;
@@ -71,6 +85,22 @@ fn take_containers<R: Rows>(
         }
     }
     Ok(decoded)
+}
+
+/// What is wrong with what belongs to a container and counts for nothing.
+fn check_body<R: Rows>(rows: &R, id: ContainerId) -> Result<Option<Finding>, R::Error> {
+    let undecodable = |what: &str| Some(Corruption::Undecodable { what: format!("{what} of container {id}") }.into());
+    match rows.body(&id) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Ok(Some(Corruption::NoBody { container: id }.into())),
+        Err(error) if rows.is_corrupt(&error) => return Ok(undecodable("the body")),
+        Err(error) => return Err(error),
+    }
+    match rows.output(&id) {
+        Ok(_) => Ok(None),
+        Err(error) if rows.is_corrupt(&error) => Ok(undecodable("the output")),
+        Err(error) => Err(error),
+    }
 }
 
 fn take_workers<R: Rows>(rows: &R, audit: &mut Audit, expected: &mut Expected) -> Result<bool, R::Error> {
@@ -83,7 +113,7 @@ fn take_workers<R: Rows>(rows: &R, audit: &mut Audit, expected: &mut Expected) -
             }
             Ok(None) => {}
             Err(error) if rows.is_corrupt(&error) => {
-                audit.undecodable(format!("worker {id}"));
+                audit.undecodable_worker(id);
                 decoded = false;
             }
             Err(error) => return Err(error),
@@ -108,7 +138,7 @@ fn take_fleet<R: Rows>(rows: &R, audit: &mut Audit, expected: &mut Expected) -> 
         match read {
             Ok(()) => drop(expected.fleet.insert((revision, change))),
             Err(error) if rows.is_corrupt(&error) => {
-                audit.undecodable(format!("{change:?}"));
+                audit.undecodable(change.in_words());
                 decoded = false;
             }
             Err(error) => return Err(error),
@@ -148,8 +178,10 @@ fn compare_lines<R: Rows>(rows: &R, expected: &Expected, found: &mut Vec<Finding
         parked.extend(members.into_iter().map(|(key, id)| (lot.clone(), key, id)));
     }
     compare("parked", &expected.parked, parked, found);
+    let mut workers: BTreeSet<_> = expected.owned.iter().map(|(worker, _)| worker.clone()).collect();
+    workers.extend(pages(|after: Option<&WorkerId>| rows.workers(after, PAGE))?);
     let mut owned = Vec::new();
-    for worker in pages(|after: Option<&WorkerId>| rows.workers(after, PAGE))? {
+    for worker in workers {
         let marks = pages(|after: Option<&OrderMark>| rows.owned(&worker, after, PAGE))?;
         owned.extend(marks.into_iter().map(|mark| (worker.clone(), mark)));
     }
@@ -215,19 +247,16 @@ fn pages<T, E>(read: impl Fn(Option<&T>) -> Result<Vec<T>, E>) -> Result<Vec<T>,
     Ok(all)
 }
 
-fn compare<T: Ord + Debug>(index: &'static str, expected: &BTreeSet<T>, actual: Vec<T>, found: &mut Vec<Finding>) {
+fn compare<T: Ord + Entry>(index: &'static str, expected: &BTreeSet<T>, actual: Vec<T>, found: &mut Vec<Finding>) {
     for (earlier, later) in actual.iter().zip(actual.iter().skip(1)) {
         if earlier >= later {
-            found.push(stray(index, &(later, "out of order")));
+            let entry = format!("{}, out of order", later.in_words());
+            found.push(Corruption::IndexStray { index, entry }.into());
         }
     }
     let actual: BTreeSet<_> = actual.into_iter().collect();
-    for entry in expected.difference(&actual) {
-        found.push(Corruption::IndexLacks { index, entry: format!("{entry:?}") }.into());
-    }
-    found.extend(actual.difference(expected).map(|entry| stray(index, entry)));
-}
-
-fn stray(index: &'static str, entry: &impl Debug) -> Finding {
-    Corruption::IndexStray { index, entry: format!("{entry:?}") }.into()
+    let lacks = expected.difference(&actual).map(|entry| Corruption::IndexLacks { index, entry: entry.in_words() });
+    found.extend(lacks.map(Finding::from));
+    let strays = actual.difference(expected).map(|entry| Corruption::IndexStray { index, entry: entry.in_words() });
+    found.extend(strays.map(Finding::from));
 }

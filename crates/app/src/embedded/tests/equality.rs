@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::container::{ContainerRow, End, EndRecord, Phase, Placement, State, StopCause, Waiting};
-use domain::id::{Attempt, CellName, Incarnation, PlannerId, Revision, WorkerId, Workspace};
-use domain::model::leadership::AcquireOutcome;
-use domain::model::{Change, Filter, FleetName, Mandate, Replace, backlog};
+use domain::id::{Attempt, CellName, Incarnation, Revision, WorkerId, Workspace};
+use domain::model::{Change, Filter, FleetName, Replace, backlog};
 use domain::request::{OrderKey, Shape};
 use domain::resources::Booking;
 use domain::time::Timestamp;
@@ -13,85 +12,15 @@ use domain::wait::LotKey;
 use ports::rows::{RowStore, RowsOf};
 
 use super::disk::Disk;
-use super::script::{Dice, Op, step};
-use super::side::{Reference, Side};
+use super::pair::Pair;
+use super::script::{Dice, step};
+use super::side::Reference;
 use super::{ask, cell, container, open, ranges, read, submission};
 
 /// How many sequences of steps are tried; `EQUALITY_SEEDS` asks for more.
 const SEEDS: u64 = 30;
 /// How long each is.
 const ROUNDS: u64 = 40;
-
-/// Both stores, and how they are opened again.
-struct Pair {
-    reference: Reference,
-    disk: Disk,
-    left: Side,
-    right: Side,
-    mandate: Option<Mandate>,
-}
-
-impl Pair {
-    async fn new() -> Self {
-        let (reference, disk) = (Reference::new(), Disk::default());
-        let left = Side::over(reference.clone()).await;
-        let right = Side::over(open(&disk)).await;
-        Self { reference, disk, left, right, mandate: None }
-    }
-
-    /// Makes a few steps: one after the other on the reference, queued together on the file.
-    async fn round(&mut self, dice: &mut Dice, seed: u64) {
-        let count = if dice.once_in(2) { 1 } else { 1 + dice.below(5) };
-        let mut steps = Vec::new();
-        for _ in 0..count {
-            let op = step(dice, &self.left.see(self.mandate.clone()).await);
-            let answer = self.left.run(op.clone(), &self.left).await;
-            if let Op::Acquire(planner, _) = &op {
-                self.follow_mandate(planner, &answer).await;
-            }
-            steps.push((op, answer));
-        }
-        let mut running = Vec::new();
-        for (op, _) in &steps {
-            let (op, left, right) = (op.clone(), self.left.clone(), self.right.clone());
-            running.push(tokio::spawn(async move { right.run(op, &left).await }));
-        }
-        for (task, (op, expected)) in running.into_iter().zip(steps) {
-            let answer = task.await.expect("no panic");
-            assert_eq!(answer, expected, "seed {seed}: {op:#?}");
-        }
-        self.compare(dice, seed).await;
-    }
-
-    /// Whoever acquired the cell on the reference commits from now on; acquiring it again answers the same mandate.
-    async fn follow_mandate(&mut self, planner: &PlannerId, answer: &str) {
-        if answer.contains("Acquired")
-            && let Ok(AcquireOutcome::Acquired(mandate)) =
-                self.left.ports().leadership.acquire(&cell(), planner, None).await
-        {
-            self.mandate = Some(mandate);
-        }
-    }
-
-    async fn compare(&self, dice: &mut Dice, seed: u64) {
-        let since = if dice.once_in(3) { None } else { Some(Revision(dice.below(40))) };
-        let limit = 1 + usize::try_from(dice.below(6)).expect("it is small");
-        let (left, right) = (self.left.read_all(since, limit).await, self.right.read_all(since, limit).await);
-        assert_eq!(right, left, "seed {seed}: read since {since:?}, {limit} at a time");
-    }
-
-    /// Closes both and opens them: all rows are there, all numbers are gone.
-    async fn reopen(self, boot: u64) -> Self {
-        let Self { reference, disk, left, right, mandate } = self;
-        let history = right.history;
-        drop((left, right));
-        reference.reopen(boot);
-        let left = Side::over(reference.clone()).await;
-        let right = Side::over(open(&disk)).await;
-        assert_eq!(right.history, history, "the history is a row");
-        Self { reference, disk, left, right, mandate }
-    }
-}
 
 #[tokio::test]
 async fn the_file_answers_as_the_reference_does() {
@@ -100,13 +29,36 @@ async fn the_file_answers_as_the_reference_does() {
         let mut dice = Dice(seed);
         let mut pair = Pair::new().await;
         for _ in 0..ROUNDS {
-            pair.round(&mut dice, seed).await;
+            round(&mut pair, &mut dice, seed).await;
             if dice.once_in(20) {
-                pair = pair.reopen(seed + 2).await;
-                pair.compare(&mut dice, seed).await;
+                pair = pair.reopened(seed + 2).await;
+                compare(&pair, &mut dice, seed).await;
             }
         }
     }
+}
+
+/// Makes a few steps on both, and reads all of both.
+async fn round(pair: &mut Pair, dice: &mut Dice, seed: u64) {
+    let count = if dice.once_in(2) { 1 } else { 1 + dice.below(5) };
+    let mut steps = Vec::new();
+    for _ in 0..count {
+        let op = step(dice, &pair.see().await);
+        let expected = pair.expect(&op).await;
+        steps.push((op, expected));
+    }
+    let answers = pair.answers(steps.iter().map(|(op, _)| op.clone())).await;
+    for ((op, expected), answer) in steps.iter().zip(answers) {
+        assert_eq!(answer, *expected, "seed {seed}: {op:#?}");
+    }
+    compare(pair, dice, seed).await;
+}
+
+async fn compare(pair: &Pair, dice: &mut Dice, seed: u64) {
+    let since = if dice.once_in(3) { None } else { Some(Revision(dice.below(40))) };
+    let limit = 1 + dice.size(6);
+    let (left, right) = (pair.left.read_all(since, limit).await, pair.right.read_all(since, limit).await);
+    assert_eq!(right, left, "seed {seed}: read since {since:?}, {limit} at a time");
 }
 
 /// Rows that no step would write, close to each other in every index.

@@ -74,8 +74,14 @@ impl Dice {
         self.below(times) == 0
     }
 
-    fn size(&mut self, bound: u64) -> usize {
+    pub(super) fn size(&mut self, bound: u64) -> usize {
         usize::try_from(self.below(bound)).expect("it is small")
+    }
+
+    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.size(last as u64 + 1));
+        }
     }
 
     fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {

@@ -9,7 +9,7 @@ use domain::id::{Boot, CellName, ContainerId, History, Mark, Revision, WorkerId,
 use domain::model::containers::ExportPage;
 use domain::model::placements::Loss;
 use domain::model::workers::{Held, Look, LookPage, Registration, RemoveHow, SeenSilent};
-use domain::model::{CellRow, Filter, Mandate, MemoryRows, Report};
+use domain::model::{CellRow, Change, Filter, Mandate, MemoryRows, Report};
 use domain::worker::Caller;
 use ports::rows::{ReadStep, RowPorts, RowStore, WriteStep};
 use ports::{Limits, PortError, PortResult, Ports};
@@ -17,37 +17,51 @@ use ports::{Limits, PortError, PortResult, Ports};
 use super::script::{Op, Seen, all_containers};
 use super::{cell, ranges, read};
 
-/// The reference: rows in memory that can be closed and opened.
+/// The reference: rows in memory that can be closed and opened, and put back to where they were.
 #[derive(Clone)]
-pub(super) struct Reference(Arc<Mutex<MemoryRows<PortError>>>);
+pub(super) struct Reference(Arc<Mutex<Book>>);
+
+/// Rows, and all that was ever written to them.
+struct Book {
+    rows: MemoryRows<PortError>,
+    written: Vec<Change>,
+}
 
 impl Reference {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Self::rows())))
+        Self::of(Vec::new(), 0x000a_bcde)
     }
 
-    fn rows() -> MemoryRows<PortError> {
-        MemoryRows::new(CellRow::new(History::from_random(0x0001_2345)), Boot::from_random(0x000a_bcde))
+    fn of(written: Vec<Change>, boot: u64) -> Self {
+        let boot = Boot::from_random(boot);
+        let mut rows = MemoryRows::new(CellRow::new(History::from_random(0x0001_2345)), boot);
+        rows.apply(written.clone());
+        Self(Arc::new(Mutex::new(Book { rows: rows.reopened(boot), written })))
     }
 
-    /// Leaves it as after it was closed and opened.
-    pub(super) fn reopen(&self, boot: u64) {
-        let mut rows = self.0.lock().expect("nobody panics");
-        *rows = std::mem::replace(&mut *rows, Self::rows()).reopened(Boot::from_random(boot));
+    /// How many changes were made.
+    pub(super) fn changes(&self) -> usize {
+        self.0.lock().expect("nobody panics").written.len()
+    }
+
+    /// Another one, as after it was closed when so many changes were made, and opened.
+    pub(super) fn reopened_at(&self, changes: usize, boot: u64) -> Self {
+        Self::of(self.0.lock().expect("nobody panics").written[..changes].to_vec(), boot)
     }
 }
 
 #[async_trait]
 impl RowStore for Reference {
     async fn write(&self, _: &CellName, mut step: WriteStep) -> PortResult<()> {
-        let mut rows = self.0.lock().expect("nobody panics");
-        let changes = step(&*rows)?;
-        rows.apply(changes);
+        let mut book = self.0.lock().expect("nobody panics");
+        let changes = step(&book.rows)?;
+        book.written.extend(changes.iter().cloned());
+        book.rows.apply(changes);
         Ok(())
     }
 
     async fn read(&self, _: &CellName, mut step: ReadStep) -> PortResult<()> {
-        step(&*self.0.lock().expect("nobody panics"))
+        step(&self.0.lock().expect("nobody panics").rows)
     }
 
     fn limits(&self) -> Limits {
