@@ -49,6 +49,12 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice",
         rounds: 5_000,
     },
+    Campaign {
+        name: "power-cuts",
+        target: "-p app --lib",
+        test: "no_answered_step_is_lost_by_a_power_cut",
+        rounds: 20_000,
+    },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {

@@ -85,26 +85,34 @@ impl<R: Rows> Step<'_, R> {
         self.park(row, LotKey::Stop, why)
     }
 
-    /// Ends the settling, if every worker that is up has said what it holds. Who waited for it to be stopped is.
+    /// Ends the settling, if its time is over and every worker that is up has said what it holds; then ends those whom
+    /// somebody wanted stopped.
     ///
-    /// `witness` is how far the caller, who had the mandate all the time and no commit under way, saw the history
-    /// before: if all of that survived, nothing of the planner's was lost, and there is nobody to wait for.
+    /// A `witness` says instead of the time how far the caller, who had the mandate all the time and no commit under way,
+    /// saw the history before: if all of that survived, nothing of the planner's was lost, and there is nobody to wait
+    /// for.
     pub(crate) fn settle(&mut self, witness: Option<Mark>, limit: usize) -> Result<LossOutcome, R::Error> {
-        if self.cell.settling && !self.is_witnessed(witness) && !self.all_have_registered()? {
-            return Ok(LossOutcome::Refused);
-        }
         if self.cell.settling {
+            let is_over = match witness {
+                Some(witness) => self.is_witnessed(witness),
+                None => self.all_have_registered()?,
+            };
+            if !is_over {
+                return Ok(LossOutcome::Refused);
+            }
             self.cell.settling = false;
             self.cell.woken = self.revision();
         }
         self.end_stopped(limit)
     }
 
-    fn is_witnessed(&self, witness: Option<Mark>) -> bool {
-        let (Some(witness), Some(rewind)) = (witness, self.cell.rewind) else {
+    fn is_witnessed(&self, witness: Mark) -> bool {
+        let Some(rewind) = self.cell.rewind else {
             return false;
         };
-        witness.history == rewind.survived.history && witness.revision <= rewind.survived.revision
+        // Of a history that is known to have come further, something was lost before the witness looked.
+        let is_known_lost = rewind.reached > rewind.survived.revision;
+        !is_known_lost && witness.history == rewind.survived.history && witness.revision <= rewind.survived.revision
     }
 
     /// Whether all workers that are up have registered in this history. Those that were only asked for hold nothing: what

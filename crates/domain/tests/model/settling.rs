@@ -27,6 +27,10 @@ impl Cell {
         self.rows = copy.clone();
         let (_, changes) = read(history::rewind(&self.rows));
         self.rows.apply(changes);
+        self.acquire();
+    }
+
+    fn acquire(&mut self) {
         let (cell, planner) = (self.mandate.cell.clone(), self.mandate.planner.clone());
         let outcome = self.run(|rows, _| leadership::acquire(rows, &cell, &planner, None));
         let AcquireOutcome::Acquired(mandate) = outcome else { panic!("it is the same planner: {outcome:?}") };
@@ -290,6 +294,14 @@ fn a_caller_who_saw_more_than_there_is_starts_a_new_history() {
     assert_eq!(cell.beat("w2"), CallAnswer::Register, "so do all others");
     let commit = Commit::default();
     assert_eq!(cell.commit(&commit), Err(Fence::Rewound), "and the planner looks anew");
+    let survived = rewind.survived;
+    cell.acquire();
+    let witness = Loss::Settled { witness: Some(survived) };
+    assert_eq!(cell.lose(&witness), LossOutcome::Refused, "what was lost was lost before it looked");
+    cell.rejoin("w1", &[]);
+    cell.rejoin("w2", &[]);
+    assert_eq!(cell.lose(&witness), LossOutcome::Refused, "and says nothing of the time");
+    assert_eq!(cell.settle(), SETTLED);
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub enum Loss {
     /// A new history has been seen for keepalive and grace: what nobody told of has ended. Also ends those whom somebody
     /// wanted stopped meanwhile.
     Settled {
-        /// How far the caller saw the history before, if it had the mandate all the time and has no commit under way: if
-        /// all that survived, there is nobody to wait for.
+        /// Before that time is over: how far the caller saw the history before, if it had the mandate all the time and
+        /// has no commit under way. If all that survived, there is nobody to wait for.
         witness: Option<Mark>,
     },
     /// A drain's time is over: what still runs is told to stop.
