@@ -65,6 +65,29 @@ async fn all(ports: &Ports) -> BTreeSet<String> {
 }
 
 #[tokio::test]
+async fn a_copied_folder_begins_a_new_history_and_a_moved_one_does_not() {
+    let parent = folder();
+    let [here, there, copy] = ["here", "there", "copy"].map(|name| parent.path().join(name));
+    let ports = open(&here);
+    submit(&ports, &["c1".to_owned()]).await;
+    let history = ports.workers.beats(&cell()).await.expect("readable").history;
+    drop(ports);
+    std::fs::rename(&here, &there).expect("moved");
+    let ports = open(&there);
+    assert_eq!(ports.workers.beats(&cell()).await.expect("readable").history, history);
+    drop(ports);
+    std::fs::create_dir(&copy).expect("made");
+    std::fs::copy(there.join("store.redb"), copy.join("store.redb")).expect("copied");
+    let ports = open(&copy);
+    let begun = ports.workers.beats(&cell()).await.expect("readable").history;
+    assert_ne!(begun, history);
+    assert_eq!(all(&ports).await, BTreeSet::from(["c1".to_owned()]));
+    drop(ports);
+    let again = open(&copy).workers.beats(&cell()).await.expect("readable").history;
+    assert_eq!(again, begun, "once is enough");
+}
+
+#[tokio::test]
 async fn what_was_written_is_there_after_the_store_was_closed() {
     let dir = folder();
     let ids = ["a", "b", "c"].map(String::from);
