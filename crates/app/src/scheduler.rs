@@ -113,7 +113,7 @@ impl Scheduler {
         let mut witness = None;
         while !*stop.borrow_and_update() {
             let mandate = tokio::select! {
-                mandate = mandate::acquire(&self.housekeeping, &self.settings) => mandate,
+                mandate = mandate::acquire(&self.housekeeping, &self.settings, &*self.observer) => mandate,
                 _ = stop.changed() => return,
             };
             let witness_now = witness.take().filter(|(term, _)| *term == mandate.term).map(|(_, mark)| mark);

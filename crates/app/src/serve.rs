@@ -24,6 +24,8 @@ use crate::wiring;
 const LASTS: Duration = Duration::from_secs(10);
 /// How long a server that was told to drain waits for its workers to be empty.
 const DRAIN_WITHIN: Duration = Duration::from_secs(9);
+/// How many rows of the fleet one call reads meanwhile.
+const WORKERS_LOOKED_AT: usize = 1_000;
 
 /// Runs a server
 #[derive(Debug, Clone, Args)]
@@ -118,13 +120,25 @@ async fn input_ended(wanted: bool) {
 }
 
 async fn workers_empty(store: &Ports, config: &Config) {
-    loop {
-        if let Ok(Look::Page(page)) = store.workers.look(&config.cell, None, 10_000).await
-            && page.workers.iter().all(|worker| worker.used.containers == 0)
-        {
-            return;
-        }
+    while !is_empty(store, config).await {
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether no worker owned anything, each as it was when its page was read.
+async fn is_empty(store: &Ports, config: &Config) -> bool {
+    let mut since = None;
+    loop {
+        let Ok(Look::Page(page)) = store.workers.look(&config.cell, since, WORKERS_LOOKED_AT).await else {
+            return false;
+        };
+        if page.workers.iter().any(|worker| worker.used.containers > 0) {
+            return false;
+        }
+        if !page.more {
+            return true;
+        }
+        since = Some(page.upto.revision);
     }
 }
 

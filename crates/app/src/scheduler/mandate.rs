@@ -9,6 +9,7 @@ use ports::Ports;
 use tokio::time::{Instant, sleep};
 
 use super::Settings;
+use super::report::Observer;
 
 /// How often a contender looks whether the planner's stamp has moved.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -17,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 ///
 /// Takes over from a planner whose stamp stood still for `lasts` on our own clock; at once, if no other process can have
 /// the store open.
-pub(super) async fn acquire(ports: &Ports, settings: &Settings) -> Mandate {
+pub(super) async fn acquire(ports: &Ports, settings: &Settings, observer: &dyn Observer) -> Mandate {
     let mut expected = None;
     let mut seen: Option<((Term, Stamp), Instant)> = None;
     loop {
@@ -33,7 +34,10 @@ pub(super) async fn acquire(ports: &Ports, settings: &Settings) -> Mandate {
                 seen = Some((held, since));
                 expected = (since.elapsed() >= settings.lasts).then_some(held);
             }
-            Err(_) => expected = None,
+            Err(error) => {
+                observer.store_failed(&error);
+                expected = None;
+            }
         }
         if expected.is_none() {
             sleep(LOOK_EVERY.min(settings.lasts / 4)).await;
