@@ -55,6 +55,7 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "no_answered_step_is_lost_by_a_power_cut",
         rounds: 20_000,
     },
+    Campaign { name: "explorer", target: "-p app --test explorer", test: "no_walk_breaks_a_promise", rounds: 20_000 },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {

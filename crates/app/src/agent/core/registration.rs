@@ -89,9 +89,10 @@ impl Core {
             self.table.untell();
         }
         self.saw(answer.revision);
+        // What may not run is told to end before the lease is extended: a shim that has not begun yet would begin.
+        self.complete(now_ms, &registration.kill, out);
         self.accepted(sent_ms, out);
         self.lanes.next(Lane::Beat, sent_ms + self.keepalive_ms / 5);
-        self.complete(now_ms, &registration.kill, out);
     }
 
     fn complete(&mut self, now_ms: u64, kill: &[PlacementName], out: &mut Vec<Action>) {

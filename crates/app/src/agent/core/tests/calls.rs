@@ -236,6 +236,17 @@ fn what_is_answered_kill_makes_the_registration_incomplete_until_it_is_gone() {
 }
 
 #[test]
+fn what_is_answered_kill_is_told_to_end_before_the_lease_is_extended() {
+    let a = placement("a", 1);
+    let mut play = Play::new(Past { held: vec![hold(&a)], ..Past::default() });
+    play.answer_register(std::slice::from_ref(&a));
+    let position = |wanted: fn(&Action) -> bool| play.done.iter().position(wanted).expect("both are done");
+    let stopped = position(|action| matches!(action, Action::Stop(..)));
+    let extended = position(|action| matches!(action, Action::ExtendLease { .. }));
+    assert!(stopped < extended, "{:?}", play.done);
+}
+
+#[test]
 fn what_is_to_be_killed_counts_as_held_while_it_lives() {
     let a = placement("a", 1);
     let mut play = Play::new(Past { held: vec![hold(&a)], ..Past::default() });
