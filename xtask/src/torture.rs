@@ -55,6 +55,12 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "no_answered_step_is_lost_by_a_power_cut",
         rounds: 20_000,
     },
+    Campaign {
+        name: "stop-races",
+        target: "-p app --test campaigns",
+        test: "five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
+        rounds: 20,
+    },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {
