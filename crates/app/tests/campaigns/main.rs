@@ -7,6 +7,7 @@ mod drain;
 mod fleet;
 mod races;
 mod repeats;
+mod shaking;
 mod silence;
 mod wire;
 mod witness;
