@@ -1,4 +1,4 @@
-//! What the books say, as `/v1/export` and the audit show them.
+//! What the books say, as `/v1/export`, the audit and `/metrics` show them.
 
 use serde_json::{Value, json};
 
@@ -29,6 +29,13 @@ pub(crate) const NOTHING: [u64; 3] = [0; 3];
 /// What one container of so many cpus owns, with a memory of 64 MiB.
 pub(crate) fn of_one(cpu: u64) -> [u64; 3] {
     [cpu * 1_000, 64, 1]
+}
+
+/// A counter; 0 before it first counts.
+pub(crate) fn metric(fleet: &Fleet, name: &str) -> u64 {
+    let metrics = fleet.get("/metrics").unwrap();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().unwrap())
 }
 
 /// A request for so many cpus and 64 MiB.

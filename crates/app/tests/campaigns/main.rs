@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod books;
+mod clocks;
 mod drain;
 #[path = "../fleet/mod.rs"]
 mod fleet;

@@ -39,13 +39,23 @@ pub(crate) struct Options {
     pub(crate) agent: Vec<String>,
     /// Further environment of every process.
     pub(crate) env: Vec<(String, String)>,
+    /// Further environment of every agent.
+    pub(crate) agent_env: Vec<(String, String)>,
     pub(crate) cpu: &'static str,
     pub(crate) memory: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keepalive: "3s", grace: "1s", agent: Vec::new(), env: Vec::new(), cpu: "10", memory: "20Gi" }
+        Self {
+            keepalive: "3s",
+            grace: "1s",
+            agent: Vec::new(),
+            env: Vec::new(),
+            agent_env: Vec::new(),
+            cpu: "10",
+            memory: "20Gi",
+        }
     }
 }
 
@@ -110,6 +120,7 @@ impl Fleet {
         command.args(["--data", self.agent_data(id).to_str().unwrap()]);
         command.args(["--cpu", self.options.cpu, "--memory", self.options.memory]);
         command.args(&self.options.agent);
+        command.envs(self.options.agent_env.iter().map(|(name, value)| (name, value)));
         self.agents.insert(id.to_owned(), command.spawn().unwrap());
     }
 
