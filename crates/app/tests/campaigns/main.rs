@@ -6,6 +6,8 @@ mod clocks;
 mod drain;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod outage;
+mod quota;
 mod races;
 mod repeats;
 mod shaking;
