@@ -42,6 +42,13 @@ const TOOLS: &[Tool] = &[
         get: Get::Apt("util-linux"),
         needed_by: &[Need::Test, Need::Verify],
     },
+    // Tests let the wall clock of a whole cell jump.
+    Tool {
+        name: "libfaketime",
+        check: &["sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1"],
+        get: Get::Apt("libfaketime"),
+        needed_by: &[Need::Test, Need::Verify],
+    },
     Tool { name: "git", check: &["git", "--version"], get: Get::Apt("git"), needed_by: &[Need::Verify] },
     Tool {
         name: "rustfmt",

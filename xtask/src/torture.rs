@@ -56,6 +56,18 @@ const CAMPAIGNS: &[Campaign] = &[
         rounds: 20_000,
     },
     Campaign { name: "explorer", target: "-p app --test explorer", test: "no_walk_breaks_a_promise", rounds: 20_000 },
+    Campaign {
+        name: "agent-faults",
+        target: "-p app --test campaigns",
+        test: "agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on",
+        rounds: 100,
+    },
+    Campaign {
+        name: "stop-races",
+        target: "-p app --test campaigns",
+        test: "five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
+        rounds: 20,
+    },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {

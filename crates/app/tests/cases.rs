@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use fleet::played::Played;
 use fleet::{Fleet, Options, descendants, http};
 use serde_json::{Value, json};
 
@@ -230,43 +231,6 @@ fn a_container_without_gpus_sees_none() {
     assert_eq!(said.stdout, "[]\n", "{said:?}");
 }
 
-/// A worker played over HTTP.
-struct Played<'a> {
-    fleet: &'a Fleet,
-    id: &'a str,
-    incarnation: u64,
-    number: u64,
-    history: u64,
-}
-
-impl<'a> Played<'a> {
-    fn register(fleet: &'a Fleet, id: &'a str, key: &str, incarnation: u64, cpu: u64) -> Result<Self, Value> {
-        let call = json!({
-            "worker": {"id": id, "cpu": cpu, "memory": "8Gi"}, "key": key, "incarnation": incarnation, "ready": true,
-        });
-        match fleet.post("/v1/workers", &call) {
-            (200, answer) if answer["raise_above"].is_null() => {
-                let history = answer["history"].as_u64().unwrap();
-                Ok(Self { fleet, id, incarnation, number: 0, history })
-            }
-            (_, problem) => Err(problem),
-        }
-    }
-
-    fn call(&mut self, what: &str, more: Value) -> Value {
-        self.number += 1;
-        let mut body = more;
-        body["caller"] = json!({"incarnation": self.incarnation, "number": self.number, "history": self.history});
-        let (status, answer) = self.fleet.post(&format!("/v1/workers/{}/{what}", self.id), &body);
-        assert_eq!(status, 200, "{answer}");
-        answer
-    }
-
-    fn take(&mut self) -> Value {
-        self.call("take", json!({"after": null, "limit": 100, "wait_ms": 2000}))
-    }
-}
-
 #[test]
 fn a_new_machine_under_an_old_name() {
     let fleet = Fleet::start(0);
@@ -275,8 +239,7 @@ fn a_new_machine_under_an_old_name() {
     let orders = first.take();
     let placement = orders["orders"][0]["placement"].clone();
     assert_eq!(placement["container"], "c1", "{orders}");
-    let running = json!({"reports": [{"placement": placement, "event": {"kind": "running"}}]});
-    assert_eq!(first.call("report", running.clone())["outcomes"][0], "accepted");
+    assert_eq!(first.report(&placement, &json!({"kind": "running"})), "accepted");
 
     let refused = Played::register(&fleet, "w1", "machine-two", 1, 4).err().unwrap();
     assert!(refused.to_string().contains("worker remove w1 --lost"), "{refused}");
@@ -295,7 +258,7 @@ fn a_new_machine_under_an_old_name() {
     let orders = second.take();
     let moved = orders["orders"][0]["placement"].clone();
     assert_eq!((&moved["container"], &moved["attempt"]), (&json!("c1"), &json!(2)));
-    second.call("report", json!({"reports": [{"placement": moved, "event": {"kind": "running"}}]}));
+    second.report(&moved, &json!({"kind": "running"}));
 
     // A new machine registers under the old name, smaller and empty; above the old one, so that no late call passes for
     // its own.
@@ -309,9 +272,7 @@ fn a_new_machine_under_an_old_name() {
     assert_eq!(orders["orders"][0]["placement"]["container"], "c2", "{orders}");
 
     // What the old machine says late changes nothing.
-    let late =
-        first.call("report", json!({"reports": [{"placement": placement, "event": {"kind": "exited", "code": 0}}]}));
-    assert_ne!(late["outcomes"][0], "accepted", "{late}");
+    assert_ne!(first.report(&placement, &json!({"kind": "exited", "code": 0})), "accepted");
     assert_eq!(fleet.state("c1"), ("running".to_owned(), 2));
     assert_eq!(fleet.json("/v1/workers/w1")["free"]["cpu_milli"], 0);
 }

@@ -56,7 +56,7 @@ fn the_five_minute_script() {
     assert_eq!(fleet.running("sleep 60").len(), 1);
 
     // Every command that the program proposed works when it is pasted.
-    let proposed: BTreeSet<String> = fleet.next_lines.take().into_iter().collect();
+    let proposed: BTreeSet<String> = std::mem::take(&mut *fleet.next_lines.lock().unwrap()).into_iter().collect();
     assert!(!proposed.is_empty(), "nothing was proposed");
     for line in proposed {
         let said = fleet.paste(&line);

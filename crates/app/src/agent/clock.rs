@@ -9,8 +9,18 @@ use rustix::time::{
     timerfd_settime,
 };
 
+#[cfg(feature = "failpoints")]
+pub mod suspension;
+
 /// Milliseconds since the machine booted, suspended time included.
 pub fn boot_ms() -> u64 {
+    #[cfg(feature = "failpoints")]
+    return true_boot_ms() + suspension::pretended_ms();
+    #[cfg(not(feature = "failpoints"))]
+    true_boot_ms()
+}
+
+fn true_boot_ms() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
@@ -34,6 +44,8 @@ impl Alarm {
 
     /// Makes the alarm readable from `at_ms` on, in place of when it was set for before.
     pub fn set(&self, at_ms: u64) -> io::Result<()> {
+        #[cfg(feature = "failpoints")]
+        let at_ms = suspension::true_ms(at_ms);
         let at_ms = at_ms.max(1); // a time of zero would unset it
         let at = Timespec {
             tv_sec: i64::try_from(at_ms / 1000).unwrap_or(i64::MAX),

@@ -1,13 +1,16 @@
 //! Real processes for tests: a server, its agents, and the commands that a person would type.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::cell::RefCell;
+pub(crate) mod played;
+pub(crate) mod torture;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -24,7 +27,7 @@ pub(crate) struct Fleet {
     serve: Option<Child>,
     agents: BTreeMap<String, Child>,
     /// Every `next:` line that a command printed.
-    pub(crate) next_lines: RefCell<Vec<String>>,
+    pub(crate) next_lines: Mutex<Vec<String>>,
 }
 
 /// What differs from test to test.
@@ -36,13 +39,23 @@ pub(crate) struct Options {
     pub(crate) agent: Vec<String>,
     /// Further environment of every process.
     pub(crate) env: Vec<(String, String)>,
+    /// Further environment of every agent.
+    pub(crate) agent_env: Vec<(String, String)>,
     pub(crate) cpu: &'static str,
     pub(crate) memory: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { keepalive: "3s", grace: "1s", agent: Vec::new(), env: Vec::new(), cpu: "10", memory: "20Gi" }
+        Self {
+            keepalive: "3s",
+            grace: "1s",
+            agent: Vec::new(),
+            env: Vec::new(),
+            agent_env: Vec::new(),
+            cpu: "10",
+            memory: "20Gi",
+        }
     }
 }
 
@@ -65,7 +78,7 @@ impl Fleet {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
-        let (serve, next_lines) = (None, RefCell::default());
+        let (serve, next_lines) = (None, Mutex::default());
         let mut fleet = Self { dir, url, port, options, serve, agents: BTreeMap::new(), next_lines };
         fleet.start_serve();
         for number in 1..=agents {
@@ -97,11 +110,17 @@ impl Fleet {
 
     /// Starts an agent, anew on its old data if it was killed.
     pub(crate) fn start_agent(&mut self, id: &str) {
+        self.start_agent_on(id, &self.url.clone());
+    }
+
+    /// The same, of an agent that is told another address of the server.
+    pub(crate) fn start_agent_on(&mut self, id: &str, server: &str) {
         let mut command = self.command(id);
-        command.args(["agent", "--id", id, "--server", &self.url]);
+        command.args(["agent", "--id", id, "--server", server]);
         command.args(["--data", self.agent_data(id).to_str().unwrap()]);
         command.args(["--cpu", self.options.cpu, "--memory", self.options.memory]);
         command.args(&self.options.agent);
+        command.envs(self.options.agent_env.iter().map(|(name, value)| (name, value)));
         self.agents.insert(id.to_owned(), command.spawn().unwrap());
     }
 
@@ -113,6 +132,12 @@ impl Fleet {
     /// The process id of an agent.
     pub(crate) fn agent_pid(&self, id: &str) -> u32 {
         self.agents[id].id()
+    }
+
+    /// The process ids of the shims that an agent has started.
+    pub(crate) fn shims(&self, id: &str) -> Vec<u32> {
+        let folder = format!("shim --dir {}/", self.agent_data(id).display());
+        pids().filter(|pid| command_line(*pid).contains(&folder)).collect()
     }
 
     /// The data folder of an agent.
@@ -173,7 +198,7 @@ impl Fleet {
             Said { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) };
         let lines = said.stdout.lines().chain(said.stderr.lines());
         let next = lines.filter_map(|line| line.trim().strip_prefix("next: ")).map(str::to_owned);
-        self.next_lines.borrow_mut().extend(next);
+        self.next_lines.lock().unwrap().extend(next);
         assert!(said.code != 101 && said.code != 134, "a panic: {said:?}");
         said
     }

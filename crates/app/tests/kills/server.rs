@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use app::embedded::EmbeddedStore;
 use app::failpoints::Point;
 use domain::container::Phase;
 
+use crate::fleet::torture::{self, Dice};
 use crate::fleet::{Fleet, Options};
 use crate::load::Load;
 use crate::store::audited;
@@ -27,21 +27,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice() {
-    let (seed, kills) = (told("STOWPLAN_TORTURE_SEED", 1), told("STOWPLAN_TORTURE_ROUNDS", KILLS));
+    let kills = torture::rounds(KILLS);
     for first in (0..kills).step_by(usize::try_from(KILLS).unwrap()) {
-        kill_servers(seed, first..kills.min(first + KILLS));
+        kill_servers(first..kills.min(first + KILLS));
     }
 }
 
 /// Kills one server after the other on one store.
-fn kill_servers(seed: u64, kills: Range<u64>) {
+fn kill_servers(kills: Range<u64>) {
     // Nobody is given up while the server is away.
     let mut fleet = Fleet::start_with(0, Options { keepalive: "10m", ..Options::default() });
     let load = Load::start(&fleet.url);
     fleet.kill_serve();
     let mut tally: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
     for kill in kills {
-        let (point, passing) = choose(seed, kill);
+        let (point, passing) = choose(kill);
         let requests = serve_until_killed(&fleet, point, passing);
         let pending = audited(&left_by(&fleet))(Phase::Pending);
         assert!(!UNCOMMITTED.contains(&point) || pending >= requests, "{requests} in hand, {pending} pending");
@@ -61,16 +61,9 @@ fn kill_servers(seed: u64, kills: Range<u64>) {
     assert_eq!(audited(&left_by(&fleet))(Phase::Succeeded), accepted);
 }
 
-/// What is said from outside, or the default.
-fn told(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
 /// Where the server dies, and at which passing.
-fn choose(seed: u64, kill: u64) -> (Point, u64) {
-    let mut hasher = DefaultHasher::new();
-    (seed, kill).hash(&mut hasher);
-    let passing = 1 + hasher.finish() % PASSINGS_MAX;
+fn choose(kill: u64) -> (Point, u64) {
+    let passing = 1 + Dice::new(&kill).below(PASSINGS_MAX);
     let nth = |points: &[Point], n: u64| points[usize::try_from(n).unwrap() % points.len()];
     let point = if kill % 5 == 4 { nth(&OTHERS, kill / 5) } else { nth(&UNCOMMITTED, kill) };
     (point, passing)

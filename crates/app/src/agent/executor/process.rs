@@ -97,6 +97,8 @@ impl ProcessExecutor {
         let notes = listen_to(&record)?;
         let mut command = Command::new(OWN_PROGRAM);
         command.arg0("stowplan").arg("shim").arg("--dir").arg(record.dir()).env_clear().current_dir("/");
+        #[cfg(feature = "failpoints")]
+        command.envs(crate::agent::clock::suspension::variable());
         command.stdin(record.open_bell()?).stdout(record.open_notes()?).stderr(Stdio::null());
         let process = Some(command.spawn().context("failed to start a shim")?);
         drop(command); // and with it this side's hold of `notes`, whose end shall mean the shim's

@@ -1,0 +1,115 @@
+//! Quotas, to the digit; and waits for room and quota together.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::books::booked;
+use crate::fleet::played::Played;
+use crate::fleet::{Fleet, Options};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon a request that waits for two things is placed once it has both. Much less than the pause between two sweeps.
+const SOON: Duration = Duration::from_secs(1);
+/// In each order.
+const ROUNDS: usize = 10;
+
+/// Starts the server anew with so much cpu for the workspace `lab`.
+fn limit(fleet: &mut Fleet, cpu: u64) {
+    fleet.kill_serve();
+    std::fs::write(fleet.path("stowplan.toml"), format!("[quota.workspaces.lab]\ncpu = {cpu}\n")).unwrap();
+    fleet.start_serve();
+}
+
+fn request(id: &str, workspace: &str, cpu: u64, pool: &str) -> Value {
+    json!({"id": id, "workspace": workspace, "cpu": cpu, "memory": "64Mi", "pool": pool, "command": ["sleep", "614"]})
+}
+
+/// Waits until a container waits, and for this.
+fn wait_for_reason(fleet: &Fleet, id: &str, words: &str) -> Value {
+    fleet.eventually(&format!("{id} waits: {words}"), PATIENCE, || {
+        fleet.container(id)["reason"]["text"].as_str().is_some_and(|text| text.contains(words))
+    });
+    fleet.container(id)["reason"].clone()
+}
+
+#[test]
+fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
+    let mut fleet = Fleet::start_with(1, Options { cpu: "100", ..Options::default() });
+    limit(&mut fleet, 24);
+    let lab = |id: &str, cpu| request(id, "lab", cpu, "default");
+    let list = json!([lab("a", 12), lab("b", 12), lab("c", 16)]);
+    assert_eq!(fleet.post("/v1/containers", &list).0, 200);
+    for id in ["a", "b"] {
+        fleet.wait_for_state(id, "running", 1);
+    }
+    wait_for_reason(&fleet, "c", "24 of 24 cpu used, needs 16");
+    assert_eq!(fleet.post("/v1/containers", &lab("never", 25)).0, 201);
+    let never =
+        wait_for_reason(&fleet, "never", "can never fit the quota of workspace lab: needs 25 cpu, the limit is 24");
+    assert_eq!(never["can_never_fit"], true);
+    assert_eq!(fleet.stowplan(&["stop", "never"]).code, 0);
+
+    fleet.stowplan(&["stop", "a"]);
+    wait_for_reason(&fleet, "c", "12 of 24 cpu used, needs 16");
+    // Others are planned meanwhile, and c is not placed.
+    fleet.post("/v1/containers", &request("other", "default", 1, "default"));
+    fleet.wait_for_state("other", "running", 1);
+    assert_eq!((fleet.state("c").0.as_str(), booked(&fleet)[0]), ("pending", 13_000));
+    fleet.stowplan(&["stop", "b"]);
+    fleet.wait_for_state("c", "running", 1);
+
+    // 24 are used once more, then 8 are allowed.
+    fleet.post("/v1/containers", &lab("d", 8));
+    fleet.wait_for_state("d", "running", 1);
+    limit(&mut fleet, 8);
+    fleet.post("/v1/containers", &lab("e", 8));
+    wait_for_reason(&fleet, "e", "24 of 8 cpu used, needs 8");
+    let audit = fleet.stowplan(&["audit"]).stdout;
+    assert!(audit.contains("workspace lab may use 8000 cpu_milli and uses 24000: nothing new is placed"), "{audit}");
+    for id in ["c", "d"] {
+        assert_eq!(fleet.state(id), ("running".to_owned(), 1), "a lowered limit stops nothing");
+    }
+    fleet.stowplan(&["stop", "c"]);
+    wait_for_reason(&fleet, "e", "8 of 8 cpu used, needs 8");
+    fleet.stowplan(&["stop", "d"]);
+    fleet.wait_for_state("e", "running", 1);
+    assert_eq!(booked(&fleet)[0], 9_000);
+}
+
+#[test]
+fn who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last() {
+    let mut fleet = Fleet::start_with(0, Options { keepalive: "10m", ..Options::default() });
+    limit(&mut fleet, 4);
+    let worker = |id: &str, cpu: u64| json!({"id": id, "pool": id, "cpu": cpu, "memory": "8Gi"});
+    let mut small = Played::register_as(&fleet, &worker("small", 2), "key", 1).unwrap();
+    let mut large = Played::register_as(&fleet, &worker("large", 10), "key", 1).unwrap();
+    let exited = json!({"kind": "exited", "code": 0});
+    for round in 0..2 * ROUNDS {
+        let [room, quota, both] = ["room", "quota", "both"].map(|what| format!("{what}-{round}"));
+        fleet.post("/v1/containers", &json!([request(&room, "other", 2, "small"), request(&quota, "lab", 4, "large")]));
+        let (room, quota) = (small.run_one(&room), large.run_one(&quota));
+        fleet.post("/v1/containers", &request(&both, "lab", 2, "small"));
+        let wait_for = |word: &str| {
+            fleet.eventually(word, PATIENCE, || fleet.container(&both)["reason"]["word"] == word);
+        };
+        wait_for("quota");
+        let last = if round % 2 == 0 {
+            assert_eq!(small.report(&room, &exited), "accepted");
+            fleet.eventually("room is seen to be free, and is of no use", PATIENCE, || {
+                let explained = fleet.json(&format!("/v1/containers/{both}/explain"));
+                explained["fleet"]["fits"] == 1 && explained["reason"]["word"] == "quota"
+            });
+            large.report(&quota, &exited)
+        } else {
+            assert_eq!(large.report(&quota, &exited), "accepted");
+            wait_for("no_room");
+            small.report(&room, &exited)
+        };
+        let free = Instant::now();
+        assert_eq!(last, "accepted");
+        let both = small.run_one(&both);
+        assert!(free.elapsed() < SOON, "round {round}: {:?}", free.elapsed());
+        assert_eq!(small.report(&both, &exited), "accepted");
+    }
+}
