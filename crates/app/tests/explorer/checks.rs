@@ -10,7 +10,7 @@ use domain::id::{Attempt, ContainerId, History, PlannerId, Term};
 use domain::model::containers::StopOutcome;
 use domain::model::{Change, Rows};
 use domain::wait::LotKey;
-use domain::worker::Status;
+use domain::worker::{Status, WorkerRow};
 
 use crate::planner::all_workers;
 use crate::words::name;
@@ -23,6 +23,8 @@ pub(crate) struct Witness {
     pub(crate) mandate: Option<(PlannerId, Term, History)>,
     /// Containers whose end somebody was told, and that end.
     ended: BTreeMap<ContainerId, Phase>,
+    /// Containers that were stopped before a worker was told of them.
+    never_started: BTreeSet<ContainerId>,
     /// Containers whose stop was accepted: this attempt is their last.
     stopping: BTreeMap<ContainerId, Attempt>,
 }
@@ -43,7 +45,7 @@ impl World {
                 if !seen.insert(placement.container.clone()) {
                     self.blame(|| format!("S1: two processes of {} are alive", placement.container));
                 }
-                self.check_not_over(at, &placement);
+                self.check_never_started(at, &placement);
                 if !self.has_room_for(at, &placement) {
                     self.blame(|| format!("S3: {} is alive on machine {at}, and its room is free", name(&placement)));
                 }
@@ -51,12 +53,11 @@ impl World {
         }
     }
 
-    /// What was acknowledged as over has no process, unless it was to be kept where nobody reaches it.
-    fn check_not_over(&mut self, at: usize, placement: &PlacementName) {
+    /// S2: what was stopped before a worker was told of it has no process.
+    fn check_never_started(&mut self, at: usize, placement: &PlacementName) {
         let id = ContainerId::new(&placement.container).unwrap();
-        let keep = self.machines[at].disk.processes.get(placement).is_some_and(|process| process.keep);
-        if !keep && self.witness.ended.contains_key(&id) {
-            self.blame(|| format!("S2: {} is alive on machine {at}, and its container had ended", name(placement)));
+        if self.witness.never_started.contains(&id) {
+            self.blame(|| format!("S2: {} is alive on machine {at}, and its container was stopped", name(placement)));
         }
     }
 
@@ -65,8 +66,12 @@ impl World {
         let is_booked = self.row(&placement.container).is_some_and(|row| {
             row.attempt.0 == placement.attempt && row.state.placement().is_some_and(|place| place.worker == worker)
         });
-        // What cannot be placed on cannot be given away.
-        is_booked || read(self.store.worker(&worker)).is_none_or(|row| row.status() != Status::Available)
+        // What cannot be placed on cannot be given away, nor what is another machine's under the same name.
+        let is_given = |row: WorkerRow| {
+            let has_key = row.key.as_ref().is_some_and(|key| key.as_str() == self.machines[at].key);
+            has_key && row.status() == Status::Available
+        };
+        is_booked || !read(self.store.worker(&worker)).is_some_and(is_given)
     }
 
     /// S2: what was over does not begin again.
@@ -84,6 +89,7 @@ impl World {
     pub(crate) fn forget_lost(&mut self) {
         let ended = std::mem::take(&mut self.witness.ended);
         self.witness.stopping.clear();
+        self.witness.never_started.clear();
         for (id, phase) in ended {
             if self.phase(id.as_str()) == Some(phase) {
                 self.witness.ended.insert(id, phase);
@@ -130,7 +136,10 @@ impl World {
 
     pub(crate) fn note_stop(&mut self, container: &ContainerId, outcome: StopOutcome) {
         match (outcome, self.row(container.as_str())) {
-            (StopOutcome::Stopped, _) => drop(self.witness.ended.insert(container.clone(), Phase::Stopped)),
+            (StopOutcome::Stopped, _) => {
+                self.witness.never_started.insert(container.clone());
+                self.witness.ended.insert(container.clone(), Phase::Stopped);
+            }
             (StopOutcome::Ended(phase), _) => drop(self.witness.ended.insert(container.clone(), phase)),
             (StopOutcome::Stopping, Some(row)) => {
                 self.witness.stopping.insert(container.clone(), row.attempt);
@@ -142,22 +151,27 @@ impl World {
 
     /// An agent is told that the store knows of ends: of those by themselves it must know for good.
     pub(crate) fn check_acknowledged(&mut self, call: &Call, answer: &Answer) {
+        // What a lost part acknowledged is lost with it.
+        let present = read(self.store.cell()).history;
+        let history = present.get();
         let told: Vec<_> = match (call, answer) {
-            (Call::Register(call), Answer::Registered(answer)) if answer.raise_above.is_none() => {
+            (Call::Register(call), Answer::Registered(answer)) if answer.history == history => {
                 call.ends.iter().collect()
             }
-            (Call::Report(call), Answer::Report(answer)) if answer.verdict == Verdict::Ok => {
+            (Call::Report(call), Answer::Report(answer))
+                if answer.verdict == Verdict::Ok && call.caller.history == history =>
+            {
                 let outcomes = call.reports.iter().zip(&answer.outcomes);
                 outcomes.filter(|(_, outcome)| **outcome != ReportOutcome::Kill).map(|(report, _)| report).collect()
             }
             _ => return,
         };
-        let history = read(self.store.cell()).history;
         for report in told {
             let Some(row) = self.row(&report.placement.container) else { continue };
             // Of an attempt that only a lost part knew, too, unless the container was placed since.
-            let from_lost_part = row.attempt.0 < report.placement.attempt && row.placed_in != Some(history);
-            let is_last = from_lost_part || row.attempt.0 == report.placement.attempt;
+            let from_lost_part = row.attempt.0 < report.placement.attempt && row.placed_in != Some(present);
+            let last = row.placement_id().map(|placement| PlacementName::from(&placement));
+            let is_last = from_lost_part || last.as_ref() == Some(&report.placement);
             if !is_last || !matches!(report.event, Occurrence::Exited { .. }) {
                 continue;
             }

@@ -51,7 +51,6 @@ const LOSSY: Scenario = Scenario {
         (Fault::LateAnswer, 2),
         (Fault::LatePlan, 3),
         (Fault::Elsewhere, 4),
-        (Fault::Slow, 2),
         (Fault::Crash, 3),
         (Fault::Cut, 2),
         (Fault::Copy, 1),
