@@ -210,7 +210,7 @@ impl Driver {
             order.runtime.as_ref().is_none_or(|runtime| runtime == executor.runtime())
         };
         let started = match self.executors.iter_mut().find(wanted) {
-            Some(executor) => executor.start(order),
+            Some(executor) => executor.start(order, self.core.deadline_ms()),
             None => Err(anyhow::anyhow!("this worker does not offer the runtime {:?}", order.runtime)),
         };
         let error = started.err()?;

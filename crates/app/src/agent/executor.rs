@@ -18,8 +18,9 @@ pub trait Executor: Send {
     /// told; an agent may have died between settling and discarding it.
     fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>>;
 
-    /// Writes the intent to disk, then starts the container. Exactly one end is told for it, unless this fails.
-    fn start(&mut self, order: &StartOrder) -> anyhow::Result<()>;
+    /// Writes the intent to disk, then starts the container; at or after `start_by_ms`, on the boot clock, nothing begins.
+    /// Exactly one end is told for it, unless this fails.
+    fn start(&mut self, order: &StartOrder, start_by_ms: u64) -> anyhow::Result<()>;
 
     /// Ends the container. A later request may only hurry it, or turn a drain into a stop.
     fn stop(&mut self, placement: &PlacementName, request: &StopRequest);

@@ -40,6 +40,9 @@ pub struct Assignment {
     pub kill_after_ms: u64,
     /// What happens when the lease runs out.
     pub if_silent: IfSilent,
+    /// The deadline when it was ordered, on the boot clock: what has not begun by then never does. The lease may have been
+    /// extended since, by an agent that was lost and came back.
+    pub start_by_ms: u64,
     /// What it owns: a store that lost writes asks.
     pub owns: Owns,
 }
@@ -68,6 +71,7 @@ pub struct Lease {
 
 /// Where an order is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is matched at once, and never kept")]
 pub enum Claim {
     /// Not yet taken by a shim; revoked now, so that it never will be.
     Revoked(PlacementName),
@@ -234,6 +238,7 @@ pub(super) fn assignment() -> Assignment {
         timeout_ms: None,
         kill_after_ms: 10_000,
         if_silent: IfSilent::Stop,
+        start_by_ms: u64::MAX,
         owns: Owns::default(),
     }
 }

@@ -114,7 +114,7 @@ impl<'a> Watch<'a> {
         }
         let lease = record.lease(&assignment.key, &boot).ok_or(Event::NotStarted)?;
         let now_ms = clock::boot_ms();
-        if now_ms >= lease.deadline_ms {
+        if now_ms >= lease.deadline_ms.min(assignment.start_by_ms) {
             return Err(Event::NotStarted);
         }
         let mut child = command.spawn().map_err(|error| program::start_error(&error, assignment))?;

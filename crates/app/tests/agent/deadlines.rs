@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use app::agent::clock;
 use app::agent::executor::{Cause, StopRequest};
 use app::agent::files::{Outlives, replace_json};
-use app::agent::record::{Lease, Record, lease_path, record_path};
+use app::agent::record::{Assignment, Lease, Record, lease_path, record_path};
 use app::api::calls::{Event, IfSilent};
 
 use crate::played::{Agent, Play, is_alive, wait, wait_pids};
@@ -98,12 +98,18 @@ fn a_lost_data_folder_keeps_no_container_alive() {
 
 /// Runs a shim as an agent would that gave it this long, with a command that would leave a file.
 fn shim_end(deadline_in_ms: i64, request: Option<StopRequest>) -> (Option<Event>, bool) {
+    shim_end_by(deadline_in_ms, deadline_in_ms, request)
+}
+
+/// The same, when the deadline was another at the time of the order.
+fn shim_end_by(ordered_in_ms: i64, deadline_in_ms: i64, request: Option<StopRequest>) -> (Option<Event>, bool) {
     let play = Play::new();
     let file = play.file("ran");
-    let assignment = play.assignment(&["touch", file.to_str().unwrap()]);
+    let from_now = |in_ms| clock::boot_ms().checked_add_signed(in_ms).unwrap();
+    let (start_by_ms, deadline_ms) = (from_now(ordered_in_ms), from_now(deadline_in_ms));
+    let assignment = Assignment { start_by_ms, ..play.assignment(&["touch", file.to_str().unwrap()]) };
     let record = Record::at(record_path(&play.data(), &assignment.placement));
     std::fs::create_dir_all(record.dir().parent().unwrap()).unwrap();
-    let deadline_ms = clock::boot_ms().checked_add_signed(deadline_in_ms).unwrap();
     let lease = Lease { deadline_ms, keepalive_ms: 60_000, key: "k".to_owned(), boot: clock::boot_id().unwrap() };
     replace_json(&lease_path(&play.data()), &lease, Outlives::Processes).unwrap();
     record.create(&assignment).unwrap();
@@ -121,6 +127,8 @@ fn shim_end(deadline_in_ms: i64, request: Option<StopRequest>) -> (Option<Event>
 fn a_command_is_started_only_before_its_deadline_and_only_if_nobody_stopped_it() {
     assert_eq!(shim_end(60_000, None), (Some(Event::Exited { code: 0 }), true));
     assert_eq!(shim_end(-1, None), (Some(Event::NotStarted), false));
+    // The agent was lost meanwhile, and has come back: the container may run elsewhere.
+    assert_eq!(shim_end_by(-1, 60_000, None), (Some(Event::NotStarted), false));
     let request = Some(StopRequest { cause: Cause::Stop, kill_after_ms: None });
     assert_eq!(shim_end(60_000, request), (Some(Event::StopOrder), false));
 }

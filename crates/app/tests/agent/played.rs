@@ -164,6 +164,7 @@ impl Play {
             timeout_ms: None,
             kill_after_ms: 5_000,
             if_silent: IfSilent::Stop,
+            start_by_ms: u64::MAX,
             owns: owns(),
         }
     }

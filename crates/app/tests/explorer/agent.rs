@@ -55,8 +55,10 @@ impl World {
             Action::ExtendLease { deadline_ms, .. } => disk.deadline_ms = deadline_ms,
             Action::Start(order) => {
                 let keep = order.if_silent == IfSilent::Keep;
-                disk.processes
-                    .insert(order.placement.clone(), Process { keep, owns: order.owns, phase: Phase::Intended });
+                disk.processes.insert(
+                    order.placement.clone(),
+                    Process { keep, start_by_ms: disk.deadline_ms, owns: order.owns, phase: Phase::Intended },
+                );
                 self.due.push_back(Due::Exec { machine: at, placement: order.placement });
             }
             Action::Stop(placement, request) => {
@@ -86,11 +88,12 @@ impl World {
     pub(crate) fn exec(&mut self, at: usize, placement: &PlacementName) {
         let now_ms = self.now_ms();
         let machine = Rc::make_mut(&mut self.machines[at]);
-        let deadline_ms = machine.disk.deadline_ms;
+        let lease_ms = machine.disk.deadline_ms;
         let Some(process) = machine.disk.processes.get_mut(placement) else { return };
         if process.phase != Phase::Intended {
             return;
         }
+        let deadline_ms = lease_ms.min(process.start_by_ms);
         if now_ms >= deadline_ms && self.broken != Some(Rule::DeadlineIsCheckedBeforeExec) {
             return self.end(at, placement, Occurrence::NotStarted);
         }

@@ -52,6 +52,8 @@ pub(crate) struct Disk {
 pub(crate) struct Process {
     /// It may outlive its worker's deadline.
     pub(crate) keep: bool,
+    /// Its worker's deadline when it was ordered: what has not begun by then never does.
+    pub(crate) start_by_ms: u64,
     pub(crate) owns: Owns,
     pub(crate) phase: Phase,
 }

@@ -118,7 +118,9 @@ impl World {
         }
         if verdict == Verdict::Register && self.breaks(Rule::RefusalsMoveNoDeadline) {
             let deadline_ms = self.now_ms() + KEEPALIVE * TICK_MS;
-            Rc::make_mut(&mut self.machines[at]).disk.deadline_ms = deadline_ms;
+            let disk = &mut Rc::make_mut(&mut self.machines[at]).disk;
+            disk.deadline_ms = deadline_ms;
+            disk.processes.values_mut().for_each(|process| process.start_by_ms = deadline_ms);
         }
         verdict
     }

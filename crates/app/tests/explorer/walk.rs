@@ -53,6 +53,7 @@ const LOSSY: Scenario = Scenario {
         (Fault::Elsewhere, 4),
         (Fault::Crash, 3),
         (Fault::Cut, 2),
+        (Fault::Slow, 2),
         (Fault::Copy, 1),
         (Fault::Restore, 1),
         (Fault::Takeover, 1),

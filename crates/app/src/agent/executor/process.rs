@@ -56,7 +56,7 @@ impl ProcessExecutor {
         Record::at(record_path(&self.setting.data, placement))
     }
 
-    fn assignment(&self, order: &StartOrder) -> Assignment {
+    fn assignment(&self, order: &StartOrder, start_by_ms: u64) -> Assignment {
         let Setting { worker, key, gpu_devices, .. } = &self.setting;
         Assignment {
             placement: order.placement.clone(),
@@ -68,6 +68,7 @@ impl ProcessExecutor {
             timeout_ms: order.timeout_ms,
             kill_after_ms: order.kill_after_ms.unwrap_or(KILL_AFTER_MS),
             if_silent: order.if_silent,
+            start_by_ms,
             owns: order.owns.clone(),
         }
     }
@@ -133,10 +134,10 @@ impl Executor for ProcessExecutor {
         Ok(found)
     }
 
-    fn start(&mut self, order: &StartOrder) -> anyhow::Result<()> {
+    fn start(&mut self, order: &StartOrder, start_by_ms: u64) -> anyhow::Result<()> {
         let record = self.record(&order.placement);
         let started = record
-            .create(&self.assignment(order))
+            .create(&self.assignment(order, start_by_ms))
             .context("failed to write down the order")
             .and_then(|()| self.spawn(record.clone(), order.placement.clone()));
         if started.is_err() {
