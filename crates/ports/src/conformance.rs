@@ -33,7 +33,10 @@ pub mod containers;
 #[doc(hidden)]
 pub mod corrupt;
 #[doc(hidden)]
+pub mod dice;
+#[doc(hidden)]
 pub mod durable;
+mod faulty;
 #[doc(hidden)]
 pub mod leadership;
 mod list;
@@ -54,6 +57,7 @@ use domain::id::{CellName, ContainerId};
 use crate::Ports;
 #[doc(hidden)]
 pub use case::Case;
+pub use faulty::Faulty;
 
 /// How long a case may take.
 const CASE_AT_MOST: Duration = Duration::from_mins(2);

@@ -11,6 +11,7 @@ mod placements;
 mod provider;
 mod workers;
 
+pub mod around;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod rows;
