@@ -3,14 +3,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::dice::Dice;
 use crate::around::{Answering, Around, wrap};
+use crate::random::dice::Dice;
 use crate::{PortError, PortResult, Ports};
 
 /// Of four calls one fails, and one is late.
 ///
-/// A call fails before it is made, or after: it did what it was told, and says that the store is away. Calls whose repeat
-/// answers otherwise than they did, if only by an `Already`, fail before they are made, so that whoever repeats each call
+/// A call fails before it is made, or after: it did what it was told, and says that the store is away. Calls that write
+/// again when they are made again, or answer an `Already`, fail before they are made, so that whoever repeats what failed
 /// sees a store without a fault.
 pub struct Faulty(Mutex<Dice>);
 
@@ -22,11 +22,20 @@ enum Fate {
     Well,
 }
 
-/// Calls that write, and answer the same when they are made again.
-const REPEATABLE: &[&str] = &["register", "heartbeat", "take", "acquire", "renew", "resign"];
-/// Calls that only read.
-const READING: &[&str] =
-    &["depth", "next", "backlog_wait", "beats", "look", "placements_wait", "get", "list", "export"];
+/// Calls that change nothing when they are made again, and answer the same.
+const REPEATABLE: &[&str] = &[
+    "depth",
+    "next",
+    "backlog_wait",
+    "beats",
+    "heartbeat",
+    "look",
+    "take",
+    "placements_wait",
+    "get",
+    "list",
+    "export",
+];
 
 impl Faulty {
     /// The same ports, with faults.
@@ -37,7 +46,7 @@ impl Faulty {
     fn fate(&self, operation: &str) -> Fate {
         let mut dice = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match dice.below(8) {
-            0 if REPEATABLE.contains(&operation) || READING.contains(&operation) => Fate::After,
+            0 if REPEATABLE.contains(&operation) => Fate::After,
             0 | 1 => Fate::Before,
             2 | 3 => Fate::Late(Duration::from_micros(dice.below(2_000))),
             _ => Fate::Well,
