@@ -18,6 +18,7 @@
 //! ```
 //!
 //! A store that outlives its process implements [`Durable`] too, and adds `ports::conformance_durable!(Mine);`. One
+//! that can be put back to an older copy implements [`Restorable`], and adds `ports::conformance_restored!(Mine);`; one
 //! whose rows a test can spoil implements [`Corruptible`], and adds `ports::conformance_corrupt!(Mine);`.
 //!
 //! Each case has a cell of its own, so that all of them may share a server; nothing is emptied before or after. A store
@@ -27,13 +28,16 @@
 mod audited;
 #[doc(hidden)]
 pub mod backlog;
-mod case;
+pub(crate) mod case;
 #[doc(hidden)]
 pub mod containers;
 #[doc(hidden)]
 pub mod corrupt;
 #[doc(hidden)]
 pub mod durable;
+mod faulty;
+#[doc(hidden)]
+pub mod histories;
 #[doc(hidden)]
 pub mod leadership;
 mod list;
@@ -44,6 +48,8 @@ pub mod placements;
 #[doc(hidden)]
 pub mod registrations;
 #[doc(hidden)]
+pub mod replay;
+#[doc(hidden)]
 pub mod workers;
 
 use std::future::Future;
@@ -53,7 +59,10 @@ use domain::id::{CellName, ContainerId};
 
 use crate::Ports;
 #[doc(hidden)]
+pub use audited::UNSOUND;
+#[doc(hidden)]
 pub use case::Case;
+pub use faulty::Faulty;
 
 /// How long a case may take.
 const CASE_AT_MOST: Duration = Duration::from_mins(2);
@@ -79,6 +88,18 @@ pub trait Corruptible: Harness {
     fn spoil(&self, cell: &CellName, container: &ContainerId) -> impl Future<Output = ()>;
 }
 
+/// A durable store that can be put back to how it was.
+pub trait Restorable: Durable {
+    /// All that is kept of it.
+    type Copy;
+
+    /// Makes a copy; closes the store for that, if need be, and opens it again.
+    fn copy(self) -> impl Future<Output = (Self, Self::Copy)>;
+
+    /// Closes the store, and opens it as it was when the copy was made: what was written since is lost.
+    fn restore(self, copy: Self::Copy) -> impl Future<Output = Self>;
+}
+
 /// A store in a case that closes and opens it.
 #[doc(hidden)]
 pub struct Reopening<H> {
@@ -94,11 +115,25 @@ impl<H: Durable> Reopening<H> {
 
     /// Closes the store, lets go of all its ports, and opens it again.
     pub(crate) async fn reopen(&mut self) {
-        let case = self.case.take().expect("there is a case");
-        let memory = case.close();
-        let harness = self.harness.take().expect("there is a store").reopen().await;
+        self.without_ports(async |harness| (harness.reopen().await, ())).await;
+    }
+
+    async fn without_ports<T>(&mut self, run: impl AsyncFnOnce(H) -> (H, T)) -> T {
+        let memory = self.case.take().expect("there is a case").close();
+        let (harness, answer) = run(self.harness.take().expect("there is a store")).await;
         self.case = Some(memory.over(harness.ports()));
         self.harness = Some(harness);
+        answer
+    }
+}
+
+impl<H: Restorable> Reopening<H> {
+    pub(crate) async fn copy(&mut self) -> H::Copy {
+        self.without_ports(H::copy).await
+    }
+
+    pub(crate) async fn restore(&mut self, copy: H::Copy) {
+        self.without_ports(async |harness| (harness.restore(copy).await, ())).await;
     }
 }
 
@@ -125,6 +160,12 @@ pub fn run_durable<H: Durable>(clause: &impl AsyncFn(&mut Reopening<H>)) {
         clause(&mut reopening).await;
         audited::audit(reopening.case()).await;
     });
+}
+
+/// Runs one clause that puts the store back to how it was.
+#[doc(hidden)]
+pub fn run_restored<H: Restorable>(clause: &impl AsyncFn(&mut Reopening<H>)) {
+    run_durable(clause);
 }
 
 /// Runs one clause that spoils rows. What is spoilt does not add up, so that nothing is audited.

@@ -43,6 +43,10 @@ pub trait ContainerRepository: Send + Sync {
     /// - `stop_repeated_changes_nothing`: A repeat of a stop changes nothing.
     /// - `stop_against_take_has_one_winner`: Of a stop and a take at the same time either the stop is first, and
     ///   nothing is handed over, or the take is.
+    /// - `a_stop_while_settling_waits_for_who_may_run_it`: After writes were lost, what is stopped may run where nobody
+    ///   knows: it is over when its worker says so, or when the settling is.
+    /// - `what_was_placed_in_the_history_before_counts_as_handed_over`: What was placed before writes were lost may have
+    ///   been taken since: a stop, or a drain, waits for its worker.
     async fn stop(&self, cell: &CellName, now: Timestamp, ids: Vec<ContainerId>) -> PortResult<Vec<StopOutcome>>;
 
     /// Forgets ended containers beyond what is kept, at most `limit` in one call.

@@ -11,8 +11,12 @@ mod placements;
 mod provider;
 mod workers;
 
+pub mod around;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub mod random;
 pub mod rows;
 pub mod wire;
 

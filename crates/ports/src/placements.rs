@@ -45,8 +45,14 @@ pub trait PlacementRepository: Send + Sync {
     /// - `commit_answers_the_revisions_around_it`: The answer says how far the cell was before and after, so that a
     ///   reader knows whether anyone came between.
     /// - `commit_takes_a_whole_batch`: A batch of a thousand is one commit.
+    /// - `random_calls_are_answered_as_the_model_answers`: Whatever is called, right, late or wrong, of this port and of
+    ///   all others: each answer is that of `domain::model`, and so is what is left.
     /// - `what_was_committed_survives_reopening`: What was committed, taken and reported is as it was; workers go on
     ///   with the calls that they would have made.
+    /// - `nothing_is_placed_before_all_have_said_what_they_hold`: After writes were lost nothing is placed before every
+    ///   worker has registered anew and the planner says that the time is over.
+    /// - `what_is_to_be_kept_waits_for_every_worker`: What is to be kept is not placed while any worker, lost or not, has
+    ///   not registered in this history.
     async fn commit(&self, mandate: &Mandate, now: Timestamp, commit: Commit) -> PortResult<CommitAnswer>;
 
     /// Gives up silent workers and ends drains: one outcome per loss; at most `limit` containers each in one call.
@@ -63,6 +69,9 @@ pub trait PlacementRepository: Send + Sync {
     ///   written down.
     /// - `a_drain_that_is_due_stops_what_runs`: When a drain's time is over, what still runs is told to stop, and goes
     ///   elsewhere without a failure.
+    /// - `a_settling_waits_for_nobody_who_is_lost`: A worker that is given up holds up no settling.
+    /// - `a_settling_is_not_cut_short_where_something_is_known_to_be_lost`: Who saw nothing lost does not end a settling
+    ///   of which a caller saw more.
     async fn lose(
         &self,
         mandate: &Mandate,
@@ -79,6 +88,8 @@ pub trait PlacementRepository: Send + Sync {
     /// - `take_repeated_hands_out_the_same`: A repeat with the same mark hands out the same, and changes nothing.
     /// - `take_from_nothing_hands_out_all`: Without a mark a worker is handed all that it holds, and every stop order.
     /// - `take_in_bites_skips_and_repeats_nothing`: Orders in bites of any size come once each, oldest first.
+    /// - `calls_of_another_history_write_nothing`: Planners are told that the store lost writes, workers to register; and
+    ///   none of what they say is written down.
     async fn take(
         &self,
         cell: &CellName,

@@ -43,6 +43,10 @@ pub trait WorkerRepository: Send + Sync {
     ///   given nothing new.
     /// - `an_undecodable_row_fails_no_step_of_its_worker`: A worker that owns such a container takes, reports,
     ///   registers, is given up and drained as ever; its room stays booked.
+    /// - `an_attempt_of_the_lost_part_is_adopted`: A worker that holds, or ended, a higher attempt than is known has it:
+    ///   it was placed in a part that is lost. The owner of an older attempt kills it.
+    /// - `what_was_accepted_and_is_lost_is_counted_and_killed`: What a worker holds and nobody here knows any more is
+    ///   counted, and answered kill.
     async fn register(
         &self,
         cell: &CellName,
@@ -67,6 +71,10 @@ pub trait WorkerRepository: Send + Sync {
     ///   never puts a number back.
     /// - `heartbeat_answers_each_caller_by_who_it_is`: Older runs are refused; later ones, those of another history,
     ///   and the lost are to register; strangers are to leave.
+    /// - `a_caller_who_saw_more_starts_a_new_history`: Who has seen the cell come further than it is proves that writes
+    ///   were lost: the cell goes on in a new history, with all that is there.
+    /// - `an_older_copy_is_noticed`: A store put back to an older copy does not go on as if nothing had happened: its
+    ///   workers register anew, and nothing runs twice.
     async fn heartbeat(&self, cell: &CellName, callers: Vec<Caller>) -> PortResult<Vec<CallAnswer>>;
 
     /// Opens, cordons or drains: one outcome per worker, in order.

@@ -6,7 +6,6 @@ mod equality;
 mod faults;
 mod merging;
 mod pair;
-mod script;
 mod side;
 mod torture;
 

@@ -253,3 +253,27 @@ impl Leadership for Metered {
         self.inner.leadership.resign(mandate).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ports::conformance::Harness;
+    use ports::rows::{MemoryStore, RowPorts};
+
+    use super::*;
+
+    /// The memory store, metered.
+    struct Counted(Ports);
+
+    impl Harness for Counted {
+        async fn open() -> Self {
+            let memory = RowPorts::over(MemoryStore::new().expect("memory is there"));
+            Self(over(&memory, &Arc::default(), Some("kit")))
+        }
+
+        fn ports(&self) -> Ports {
+            self.0.clone()
+        }
+    }
+
+    ports::conformance!(Counted);
+}

@@ -8,6 +8,9 @@ use domain::model::UsageRow;
 
 use super::case::{Case, answered};
 
+/// How the message begins with which a case ends whose cell does not add up.
+pub const UNSOUND: &str = "the books do not add up";
+
 /// Reads the whole cell through the ports, and recomputes who owns and uses what, and who waits.
 pub(crate) async fn audit(case: &Case) {
     let mut audit = Audit::default();
@@ -37,7 +40,7 @@ pub(crate) async fn audit(case: &Case) {
         audit.container(row);
     }
     let found: Vec<_> = audit.books().into_iter().filter(Finding::is_corruption).collect();
-    assert!(found.is_empty(), "the cell's export does not add up: {found:#?}");
+    assert!(found.is_empty(), "{UNSOUND}, by the export: {found:#?}");
     audit_look(case, &workers, &containers).await;
 }
 
@@ -50,7 +53,7 @@ async fn audit_look(
     let look = case.look().await;
     let mut seen = look.workers;
     seen.sort_by(|a, b| a.id.cmp(&b.id));
-    assert!(seen.iter().eq(workers.values()), "look and export differ: {seen:#?} {workers:#?}");
+    assert!(seen.iter().eq(workers.values()), "{UNSOUND}, look and export differ: {seen:#?} {workers:#?}");
     let mut audit = Audit::default();
     for row in workers.values() {
         audit.worker(row);
@@ -76,5 +79,5 @@ async fn audit_look(
         }
     }
     let found: Vec<_> = audit.whole(&cell).into_iter().filter(Finding::is_corruption).collect();
-    assert!(found.is_empty(), "the cell's look and depth do not add up: {found:#?}");
+    assert!(found.is_empty(), "{UNSOUND}, by look and depth: {found:#?}");
 }

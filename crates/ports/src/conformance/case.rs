@@ -105,6 +105,10 @@ pub(crate) fn is_stale<T>(answer: &PortResult<T>) -> bool {
     matches!(answer, Err(PortError::StaleTerm))
 }
 
+pub(crate) fn is_rewound<T>(answer: &PortResult<T>) -> bool {
+    matches!(answer, Err(PortError::Rewound))
+}
+
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -247,6 +251,17 @@ impl Case {
         mandate
     }
 
+    /// The case's planner takes the cell anew: its mandate was of a history that is over.
+    pub(crate) async fn take_over(&self) {
+        *held(&self.memory.mandate) = None;
+        self.mandate().await;
+    }
+
+    /// The planner says that the settling is over.
+    pub(crate) async fn settle(&self, witness: Option<Mark>) -> LossOutcome {
+        self.lose(Loss::Settled { witness }).await
+    }
+
     pub(crate) async fn commit(&self, commit: Commit) -> CommitAnswer {
         let mandate = self.mandate().await;
         answered(self.ports.placements.commit(&mandate, self.now(), commit).await)
@@ -366,6 +381,11 @@ impl Case {
             agent.number = agent.number.next();
             Caller { worker: wid(worker), incarnation: agent.incarnation, number: agent.number, mark: agent.mark }
         })
+    }
+
+    /// The next call of a worker that has seen the cell come as far as this.
+    pub(crate) fn caller_who_saw(&self, worker: &str, mark: Mark) -> Caller {
+        Caller { mark, ..self.caller(worker) }
     }
 
     /// Says that a worker is gone, having seen it as it is now.

@@ -14,14 +14,15 @@ macro_rules! conformance {
 #[macro_export]
 macro_rules! conformance_durable {
     ($harness:ty) => {
-        $crate::__conformance_tests! {
-            $harness; run_durable durable {
-                what_was_submitted_survives_reopening
-                what_was_committed_survives_reopening
-                reopening_is_another_boot_of_the_same_history
-                the_term_survives_reopening
-            }
-        }
+        $crate::__every_durable_clause! { [$crate::__conformance_tests] $harness }
+    };
+}
+
+/// Tests a store that can be put back to an older copy: see [`Restorable`](crate::conformance::Restorable).
+#[macro_export]
+macro_rules! conformance_restored {
+    ($harness:ty) => {
+        $crate::__every_restored_clause! { [$crate::__conformance_tests] $harness }
     };
 }
 
@@ -29,14 +30,7 @@ macro_rules! conformance_durable {
 #[macro_export]
 macro_rules! conformance_corrupt {
     ($harness:ty) => {
-        $crate::__conformance_tests! {
-            $harness; run_corrupt corrupt {
-                an_undecodable_request_is_named_and_parked
-                an_undecodable_request_blocks_no_lot
-                an_undecodable_row_hides_no_other
-                an_undecodable_row_fails_no_step_of_its_worker
-            }
-        }
+        $crate::__every_corrupt_clause! { [$crate::__conformance_tests] $harness }
     };
 }
 
@@ -184,6 +178,66 @@ macro_rules! __every_clause {
                 forget_keeps_as_long_and_as_many_as_it_is_told
                 a_forgotten_id_is_free
                 export_pages_add_up_while_all_changes
+            }
+            histories {
+                a_caller_who_saw_more_starts_a_new_history
+                calls_of_another_history_write_nothing
+                nothing_is_placed_before_all_have_said_what_they_hold
+                a_settling_waits_for_nobody_who_is_lost
+                a_settling_is_not_cut_short_where_something_is_known_to_be_lost
+                an_attempt_of_the_lost_part_is_adopted
+                what_was_accepted_and_is_lost_is_counted_and_killed
+                what_was_placed_in_the_history_before_counts_as_handed_over
+                a_stop_while_settling_waits_for_who_may_run_it
+                what_is_to_be_kept_waits_for_every_worker
+            }
+            replay {
+                random_calls_are_answered_as_the_model_answers
+            }
+        }
+    };
+}
+
+/// Hands the list of a durable store's clauses to another macro.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_durable_clause {
+    ([$($macro:tt)*] $harness:ty) => {
+        $($macro)*! {
+            $harness; run_durable durable {
+                what_was_submitted_survives_reopening
+                what_was_committed_survives_reopening
+                reopening_is_another_boot_of_the_same_history
+                the_term_survives_reopening
+            }
+        }
+    };
+}
+
+/// Hands the list of the clauses of older copies to another macro.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_restored_clause {
+    ([$($macro:tt)*] $harness:ty) => {
+        $($macro)*! {
+            $harness; run_restored histories {
+                an_older_copy_is_noticed
+            }
+        }
+    };
+}
+
+/// Hands the list of the clauses of spoilt rows to another macro.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_corrupt_clause {
+    ([$($macro:tt)*] $harness:ty) => {
+        $($macro)*! {
+            $harness; run_corrupt corrupt {
+                an_undecodable_request_is_named_and_parked
+                an_undecodable_request_blocks_no_lot
+                an_undecodable_row_hides_no_other
+                an_undecodable_row_fails_no_step_of_its_worker
             }
         }
     };

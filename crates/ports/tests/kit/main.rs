@@ -6,13 +6,14 @@ mod store;
 mod view;
 
 use ports::Ports;
-use ports::conformance::{Corruptible, Durable, Harness};
+use ports::conformance::{Corruptible, Durable, Harness, Restorable};
 use store::{Kept, Sound};
 
 type Reference = Kept<Sound>;
 
 ports::conformance!(Reference);
 ports::conformance_durable!(Reference);
+ports::conformance_restored!(Reference);
 ports::conformance_corrupt!(Reference);
 
 impl<F: store::Flaw> Harness for Kept<F> {
@@ -28,6 +29,19 @@ impl<F: store::Flaw> Harness for Kept<F> {
 impl<F: store::Flaw> Durable for Kept<F> {
     async fn reopen(self) -> Self {
         self.again()
+    }
+}
+
+impl<F: store::Flaw> Restorable for Kept<F> {
+    type Copy = store::Cells;
+
+    async fn copy(self) -> (Self, store::Cells) {
+        let copy = self.cells();
+        (self, copy)
+    }
+
+    async fn restore(self, copy: store::Cells) -> Self {
+        self.put_back(copy).again()
     }
 }
 

@@ -48,11 +48,14 @@ pub(crate) struct Sound;
 
 impl Flaw for Sound {}
 
+/// The rows of all cells.
+pub(crate) type Cells = BTreeMap<CellName, MemoryRows>;
+
 /// What is on the disk, so to speak.
 #[derive(Default)]
 pub(crate) struct Disk {
-    cells: BTreeMap<CellName, MemoryRows>,
-    before_last: BTreeMap<CellName, MemoryRows>,
+    cells: Cells,
+    before_last: Cells,
     spoilt: BTreeSet<(CellName, ContainerId)>,
 }
 
@@ -99,6 +102,15 @@ impl<F: Flaw> Kept<F> {
             disk.cells = cells.map(|(name, rows)| (name, rows.reopened(Boot::from_random(boot)))).collect();
         }
         Self::open_at(disk, boot)
+    }
+
+    pub(crate) fn cells(&self) -> Cells {
+        held(&self.disk).cells.clone()
+    }
+
+    pub(crate) fn put_back(self, cells: Cells) -> Self {
+        held(&self.disk).cells = cells;
+        self
     }
 
     pub(crate) fn spoil_row(&self, cell: &CellName, container: &ContainerId) {

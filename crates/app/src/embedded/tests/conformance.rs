@@ -1,10 +1,11 @@
 //! The embedded store, on a real disk, keeps every clause.
 
+use std::fs;
 use std::sync::Arc;
 
 use domain::id::{CellName, ContainerId};
 use ports::Ports;
-use ports::conformance::{Corruptible, Durable, Harness};
+use ports::conformance::{Corruptible, Durable, Harness, Restorable};
 use ports::rows::RowPorts;
 use tempfile::TempDir;
 
@@ -42,6 +43,25 @@ impl Durable for Embedded {
     }
 }
 
+impl Restorable for Embedded {
+    type Copy = TempDir;
+
+    async fn copy(self) -> (Self, TempDir) {
+        let Self { store, ports, dir } = self;
+        drop((store, ports));
+        let copy = tempfile::tempdir().expect("a folder");
+        for entry in fs::read_dir(dir.path()).expect("the folder is ours") {
+            let file = entry.expect("it can be read to its end");
+            fs::copy(file.path(), copy.path().join(file.file_name())).expect("there is room");
+        }
+        (Self::of(dir), copy)
+    }
+
+    async fn restore(self, copy: TempDir) -> Self {
+        Self::of(copy)
+    }
+}
+
 impl Corruptible for Embedded {
     async fn spoil(&self, cell: &CellName, container: &ContainerId) {
         let transaction = self.store.shared.file.begin_write().expect("nobody else writes");
@@ -55,4 +75,5 @@ impl Corruptible for Embedded {
 
 ports::conformance!(Embedded);
 ports::conformance_durable!(Embedded);
+ports::conformance_restored!(Embedded);
 ports::conformance_corrupt!(Embedded);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
-use super::script::Dice;
+use ports::random::dice::Dice;
 
 /// What a disk writes at once or not at all, if it keeps to its word.
 const SECTOR: usize = 512;

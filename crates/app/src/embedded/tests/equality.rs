@@ -9,11 +9,12 @@ use domain::request::{OrderKey, Shape};
 use domain::resources::Booking;
 use domain::time::Timestamp;
 use domain::wait::LotKey;
+use ports::random::dice::Dice;
+use ports::random::script::step;
 use ports::rows::{RowStore, RowsOf};
 
 use super::disk::Disk;
 use super::pair::Pair;
-use super::script::{Dice, step};
 use super::side::Reference;
 use super::{ask, cell, container, open, ranges, read, submission};
 

@@ -1,11 +1,10 @@
 //! The reference and the file, given the same steps: one after the other there, queued together here.
 
-use domain::id::PlannerId;
 use domain::model::Mandate;
-use domain::model::leadership::AcquireOutcome;
+use ports::random::call::Op;
+use ports::random::script::Seen;
 
 use super::disk::Disk;
-use super::script::{Op, Seen};
 use super::side::{Reference, Side};
 use super::{cell, open};
 
@@ -28,16 +27,12 @@ impl Pair {
 
     /// What the next step is made from.
     pub(super) async fn see(&self) -> Seen {
-        self.left.see(self.mandate.clone()).await
+        Seen::of(self.left.ports(), &cell(), self.mandate.clone()).await
     }
 
     /// What the reference makes of a step.
     pub(super) async fn expect(&mut self, op: &Op) -> String {
-        let answer = self.left.run(op.clone(), &self.left).await;
-        if let Op::Acquire(planner, _) = op {
-            self.follow_mandate(planner, &answer).await;
-        }
-        answer
+        self.left.run(op.clone(), &self.left, &mut self.mandate).await
     }
 
     /// What the file answers to steps that the reference has made, queued together.
@@ -45,23 +40,13 @@ impl Pair {
         let mut running = Vec::new();
         for op in ops {
             let (left, right) = (self.left.clone(), self.right.clone());
-            running.push(tokio::spawn(async move { right.run(op, &left).await }));
+            running.push(tokio::spawn(async move { right.run(op, &left, &mut None).await }));
         }
         let mut answers = Vec::new();
         for task in running {
             answers.push(task.await.expect("no panic"));
         }
         answers
-    }
-
-    /// Whoever acquired the cell on the reference commits from now on; acquiring it again answers the same mandate.
-    async fn follow_mandate(&mut self, planner: &PlannerId, answer: &str) {
-        if answer.contains("Acquired")
-            && let Ok(AcquireOutcome::Acquired(mandate)) =
-                self.left.ports().leadership.acquire(&cell(), planner, None).await
-        {
-            self.mandate = Some(mandate);
-        }
     }
 
     /// Closes both and opens them: all rows are there, all numbers are gone.

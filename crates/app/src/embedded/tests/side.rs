@@ -1,20 +1,19 @@
 //! One of two stores that are given the same steps, and what it answers, with its own words left out.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use domain::container::{Phase, PlacementId};
-use domain::id::{Boot, CellName, ContainerId, History, Mark, Revision, WorkerId, Workspace};
-use domain::model::containers::ExportPage;
+use domain::container::PlacementId;
+use domain::id::{Boot, CellName, History, Mark, Revision};
 use domain::model::placements::Loss;
-use domain::model::workers::{Held, Look, LookPage, Registration, RemoveHow, SeenSilent};
-use domain::model::{CellRow, Change, Filter, Mandate, MemoryRows, Report};
+use domain::model::workers::{Held, Registration, RemoveHow, SeenSilent};
+use domain::model::{CellRow, Change, Mandate, MemoryRows, Report};
 use domain::worker::Caller;
+use ports::random::call::Op;
+use ports::random::read_all;
 use ports::rows::{ReadStep, RowPorts, RowStore, WriteStep};
 use ports::{Limits, PortError, PortResult, Ports};
 
-use super::script::{Op, Seen, all_containers};
 use super::{cell, ranges, read};
 
 /// The reference: rows in memory that can be closed and opened, and put back to where they were.
@@ -86,107 +85,16 @@ impl Side {
         Self { store, ports, history: beats.history, boot: beats.boot }
     }
 
-    /// Makes a step that was written with the words of `other`.
-    pub(super) async fn run(&self, op: Op, other: &Self) -> String {
-        let words = Words { from: other, to: self };
-        let (cell, ports) = (cell(), &self.ports);
-        match op {
-            Op::Submit(now, items) => self.show(ports.backlog.submit(&cell, now, items).await),
-            Op::Acquire(planner, expected) => self.show(ports.leadership.acquire(&cell, &planner, expected).await),
-            Op::Renew(mandate) => self.show(ports.leadership.renew(&words.mandate(mandate)).await),
-            Op::Resign(mandate) => self.show(ports.leadership.resign(&words.mandate(mandate)).await),
-            Op::Commit(mandate, now, commit) => {
-                self.show(ports.placements.commit(&words.mandate(mandate), now, commit).await)
-            }
-            Op::Lose(mandate, now, losses, limit) => {
-                let losses = losses.into_iter().map(|loss| words.loss(loss)).collect();
-                self.show(ports.placements.lose(&words.mandate(mandate), now, losses, limit).await)
-            }
-            Op::Register(now, registration) => {
-                self.show(ports.workers.register(&cell, now, words.registration(registration)).await)
-            }
-            Op::Heartbeat(callers) => {
-                let callers = callers.into_iter().map(|caller| words.caller(caller)).collect();
-                self.show(ports.workers.heartbeat(&cell, callers).await)
-            }
-            Op::Take(now, caller, after, limit) => {
-                self.show(ports.placements.take(&cell, now, words.caller(caller), after, limit).await)
-            }
-            Op::Report(now, caller, reports) => {
-                let reports = words.reports(reports);
-                self.show(ports.placements.report(&cell, now, words.caller(caller), reports).await)
-            }
-            Op::SetStatus(now, items) => self.show(ports.workers.set_status(&cell, now, items).await),
-            Op::Remove(now, items, limit) => {
-                let items = items.into_iter().map(|(worker, how)| (worker, words.removal(how))).collect();
-                self.show(ports.workers.remove(&cell, now, items, limit).await)
-            }
-            Op::Stop(now, ids) => self.show(ports.containers.stop(&cell, now, ids).await),
-            Op::Forget(now, keep, limit) => self.show(ports.containers.forget(&cell, now, keep, limit).await),
-        }
+    /// Makes a call that was written with the words of `other`.
+    pub(super) async fn run(&self, op: Op, other: &Self, mandate: &mut Option<Mandate>) -> String {
+        let op = Words { from: other, to: self }.op(op);
+        self.show(&op.call(&self.ports, &cell(), mandate).await)
     }
 
     /// All that can be read, in pages of `limit` that begin after `since` where a read allows it.
     pub(super) async fn read_all(&self, since: Option<Revision>, limit: usize) -> String {
-        let (cell, ports) = (cell(), &self.ports);
-        let depth = ports.backlog.depth(&cell).await;
-        let look = ports.workers.look(&cell, None, 100).await.expect("readable");
-        let lots = match &look {
-            Look::Page(page) => page.lots.iter().map(|lot| (lot.key.clone(), limit)).collect(),
-            Look::Whole => Vec::new(),
-        };
-        let line = ports.backlog.next(&cell, None, limit, lots).await;
-        let later = ports.workers.look(&cell, since, limit).await;
-        let beats = ports.workers.beats(&cell).await;
-        let found = ports.containers.get(&cell, all_containers()).await;
-        let mut text = self.show((depth, look, line, later, beats, found));
-        for filter in filters() {
-            text += &self.list(filter, limit).await;
-        }
-        text += &self.export(since, limit).await;
-        text + &self.show(read(&*self.store, |rows| ranges(rows)).await.expect("readable"))
-    }
-
-    async fn list(&self, filter: Filter, limit: usize) -> String {
-        let (mut text, mut after): (String, Option<ContainerId>) = (String::new(), None);
-        loop {
-            let page = self.ports.containers.list(&cell(), filter.clone(), after, limit).await.expect("readable");
-            text += &self.show(&page);
-            after = page.after;
-            if after.is_none() {
-                return text;
-            }
-        }
-    }
-
-    async fn export(&self, since: Option<Revision>, limit: usize) -> String {
-        let (mut text, mut since) = (String::new(), since);
-        loop {
-            let page: ExportPage = self.ports.containers.export(&cell(), since, limit).await.expect("readable");
-            text += &self.show(&page);
-            since = Some(page.upto.revision);
-            if !page.more {
-                return text;
-            }
-        }
-    }
-
-    /// What the next step is made from.
-    pub(super) async fn see(&self, mandate: Option<Mandate>) -> Seen {
-        let found = self.ports.containers.get(&cell(), all_containers()).await.expect("readable");
-        let beats = self.ports.workers.beats(&cell()).await.expect("readable");
-        let workers = match self.ports.workers.look(&cell(), None, 100).await.expect("readable") {
-            Look::Page(LookPage { workers, .. }) => workers,
-            Look::Whole => Vec::new(),
-        };
-        Seen {
-            containers: found.into_iter().flatten().map(|found| found.row).collect(),
-            workers,
-            history: self.history,
-            boot: self.boot,
-            numbers: beats.numbers.into_iter().map(|(worker, _, number)| (worker, number)).collect(),
-            mandate,
-        }
+        let ranges = read(&*self.store, |rows| ranges(rows)).await.expect("readable");
+        self.show(&(read_all(&self.ports, &cell(), since, limit).await + &ranges))
     }
 
     /// What it is called through.
@@ -194,18 +102,10 @@ impl Side {
         &self.ports
     }
 
-    fn show(&self, answer: impl Debug) -> String {
-        let text = format!("{answer:?}\n");
+    fn show(&self, text: &str) -> String {
         let text = text.replace(&format!("{:?}", self.history), "History(here)");
         text.replace(&format!("{:?}", self.boot), "Boot(here)")
     }
-}
-
-fn filters() -> Vec<Filter> {
-    let workspace = |text| Filter::Workspace(Workspace::new(text).expect("a name"));
-    let worker = |text| Filter::Worker(WorkerId::new(text).expect("a name"));
-    let named = [Filter::All, workspace("red"), workspace("none"), worker("w0"), worker("w1"), worker("w2")];
-    named.into_iter().chain(Phase::ALL.map(Filter::Phase)).collect()
 }
 
 /// Puts the words of one store in the place of another's.
@@ -215,13 +115,37 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
+    fn op(&self, op: Op) -> Op {
+        match op {
+            Op::Renew(mandate) => Op::Renew(self.mandate(mandate)),
+            Op::Resign(mandate) => Op::Resign(self.mandate(mandate)),
+            Op::Commit(mandate, now, commit) => Op::Commit(self.mandate(mandate), now, commit),
+            Op::Lose(mandate, now, losses, limit) => {
+                let losses = losses.into_iter().map(|loss| self.loss(loss)).collect();
+                Op::Lose(self.mandate(mandate), now, losses, limit)
+            }
+            Op::Register(now, registration) => Op::Register(now, self.registration(registration)),
+            Op::Heartbeat(callers) => Op::Heartbeat(callers.into_iter().map(|caller| self.caller(caller)).collect()),
+            Op::Take(now, caller, after, limit) => Op::Take(now, self.caller(caller), after, limit),
+            Op::Report(now, caller, reports) => Op::Report(now, self.caller(caller), self.reports(reports)),
+            Op::Remove(now, items, limit) => {
+                let items = items.into_iter().map(|(worker, how)| (worker, self.removal(how))).collect();
+                Op::Remove(now, items, limit)
+            }
+            op => op,
+        }
+    }
+
     fn history(&self, history: History) -> History {
         if history == self.from.history { self.to.history } else { history }
     }
 
+    fn mark(&self, mark: Mark) -> Mark {
+        Mark { history: self.history(mark.history), ..mark }
+    }
+
     fn mandate(&self, mandate: Mandate) -> Mandate {
-        let mark = Mark { history: self.history(mandate.mark.history), ..mandate.mark };
-        Mandate { mark, ..mandate }
+        Mandate { mark: self.mark(mandate.mark), ..mandate }
     }
 
     fn loss(&self, loss: Loss) -> Loss {
@@ -229,6 +153,7 @@ impl Words<'_> {
             Loss::Silent { worker, incarnation, number, boot } if boot == self.from.boot => {
                 Loss::Silent { worker, incarnation, number, boot: self.to.boot }
             }
+            Loss::Settled { witness } => Loss::Settled { witness: witness.map(|mark| self.mark(mark)) },
             loss => loss,
         }
     }
@@ -245,7 +170,7 @@ impl Words<'_> {
     }
 
     fn caller(&self, caller: Caller) -> Caller {
-        Caller { mark: Mark { history: self.history(caller.mark.history), ..caller.mark }, ..caller }
+        Caller { mark: self.mark(caller.mark), ..caller }
     }
 
     fn placement(&self, placement: PlacementId) -> PlacementId {

@@ -1,14 +1,12 @@
 //! Power cuts: whatever the disk keeps of what was not synced, no answered step is lost, and none is half made.
 
 use domain::audit;
-use domain::id::ContainerId;
 use domain::model::Mandate;
-use domain::model::placements::DecisionKind;
-use domain::wait::LotKey;
+use ports::random::dice::Dice;
+use ports::random::script::{sound, step};
 
 use super::disk::{Disk, Lost};
 use super::pair::Pair;
-use super::script::{Dice, Op, Seen, step};
 use super::side::Side;
 use super::{read, try_open};
 
@@ -124,19 +122,6 @@ impl Life {
         self.toll.bytes += bytes;
         survivor
     }
-}
-
-/// The step without what no planner decides: the books of a cell in which that was done do not add up.
-fn sound(mut op: Op, seen: &Seen) -> Op {
-    let workspace = |id: &ContainerId| seen.containers.iter().find(|row| row.id == *id).map(|row| &row.ask.workspace);
-    if let Op::Commit(_, _, commit) = &mut op {
-        commit.decisions.retain(|decision| match &decision.kind {
-            DecisionKind::Park { lot: LotKey::Quota(of), .. } => workspace(&decision.container) == Some(of),
-            DecisionKind::ParkCorrupt { .. } => false,
-            _ => true,
-        });
-    }
-    op
 }
 
 impl Toll {
