@@ -31,8 +31,9 @@ fn steps_that_race() {
     }
     breaks::<Races>(
         "
-        acquire_at_once_gives_the_cell_to_one commits_at_once_book_room_once stop_against_take_has_one_winner
-        submit_twice_at_once_accepts_once
+        acquire_at_once_gives_the_cell_to_one commit_against_takeover_has_one_winner commits_at_once_book_room_once
+        of_two_runs_at_once_the_later_stays stop_against_submit_has_one_winner stop_against_take_has_one_winner
+        submit_twice_at_once_accepts_once take_against_register_hands_nothing_to_an_older_run
         ",
     );
 }
@@ -146,7 +147,7 @@ fn a_cell_that_is_anybodys() {
     breaks::<NoOwner>(
         "
         a_late_resignation_is_nobodys acquire_at_once_gives_the_cell_to_one acquire_by_its_holder_is_the_same_term
-        acquire_gives_the_cell_to_one every_fenced_write_moves_the_stamp
+        acquire_gives_the_cell_to_one commit_against_takeover_has_one_winner every_fenced_write_moves_the_stamp
         random_calls_are_answered_as_the_model_answers takeover_fences_the_planner_before
         takeover_needs_the_stamp_that_is_there the_term_survives_reopening
         ",

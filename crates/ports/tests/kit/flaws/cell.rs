@@ -31,8 +31,8 @@ fn a_stamp_that_does_not_move() {
     }
     breaks::<StampStays>(
         "
-        every_fenced_write_moves_the_stamp random_calls_are_answered_as_the_model_answers
-        takeover_needs_the_stamp_that_is_there
+        commit_against_takeover_has_one_winner every_fenced_write_moves_the_stamp
+        random_calls_are_answered_as_the_model_answers takeover_needs_the_stamp_that_is_there
         ",
     );
 }
@@ -52,7 +52,8 @@ fn ends_that_are_not_counted() {
     breaks::<CountsNoEnds>(
         "
         a_forgotten_id_is_free depth_counts_who_waits forget_keeps_as_long_and_as_many_as_it_is_told
-        random_calls_are_answered_as_the_model_answers
+        forget_repeated_forgets_no_more random_calls_are_answered_as_the_model_answers
+        stop_against_submit_has_one_winner
         ",
     );
 }
@@ -67,8 +68,8 @@ fn terms_that_are_one() {
     }
     breaks::<OneTerm>(
         "
-        a_late_resignation_is_nobodys random_calls_are_answered_as_the_model_answers
-        takeover_fences_the_planner_before
+        a_late_resignation_is_nobodys commit_against_takeover_has_one_winner
+        random_calls_are_answered_as_the_model_answers takeover_fences_the_planner_before
         ",
     );
 }

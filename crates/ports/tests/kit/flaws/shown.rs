@@ -64,8 +64,8 @@ fn numbers_that_fall() {
         a_lost_worker_is_told_to_register a_settling_waits_for_nobody_who_is_lost ends_travel_in_a_registration
         heartbeat_answers_each_caller_by_who_it_is heartbeat_never_puts_a_number_back
         lose_gives_back_what_a_silent_worker_owned lose_goes_in_bounded_steps lose_leaves_what_is_to_be_kept
-        random_calls_are_answered_as_the_model_answers remove_lost_goes_in_bounded_steps
-        remove_lost_names_the_incarnation
+        lose_repeated_changes_nothing random_calls_are_answered_as_the_model_answers remove_lost_goes_in_bounded_steps
+        remove_lost_names_the_incarnation remove_repeated_hits_nobody_else
         ",
     );
 }
@@ -129,10 +129,12 @@ fn orders_that_hide_the_oldest() {
         a_settling_waits_for_nobody_who_is_lost an_old_end_hides_nothing an_older_copy_is_noticed
         another_key_is_refused_while_taken_work_is_owned commit_books_room_usage_and_orders_in_one_step
         ends_travel_in_a_registration lose_gives_back_what_a_silent_worker_owned lose_goes_in_bounded_steps
-        lose_leaves_what_is_to_be_kept random_calls_are_answered_as_the_model_answers
-        register_gives_back_what_is_not_held register_keeps_what_is_held remove_lost_goes_in_bounded_steps
-        remove_lost_names_the_incarnation stop_goes_over_drain stop_of_what_was_handed_over_waits_for_its_worker
-        take_claims_what_it_hands_over take_from_nothing_hands_out_all take_in_bites_skips_and_repeats_nothing
+        lose_leaves_what_is_to_be_kept lose_repeated_changes_nothing of_two_runs_at_once_the_later_stays
+        random_calls_are_answered_as_the_model_answers register_gives_back_what_is_not_held
+        register_keeps_what_is_held remove_lost_goes_in_bounded_steps remove_lost_names_the_incarnation
+        remove_repeated_hits_nobody_else stop_goes_over_drain stop_of_what_was_handed_over_waits_for_its_worker
+        take_against_register_hands_nothing_to_an_older_run take_claims_what_it_hands_over
+        take_from_nothing_hands_out_all take_in_bites_skips_and_repeats_nothing
         ",
     );
 }
@@ -147,8 +149,9 @@ fn a_list_that_hides_its_first() {
     }
     breaks::<HidesFirstListed>(
         "
-        forget_keeps_as_long_and_as_many_as_it_is_told list_filters_by_state_workspace_and_worker
-        list_pages_skip_and_repeat_nothing random_calls_are_answered_as_the_model_answers
+        forget_keeps_as_long_and_as_many_as_it_is_told forget_repeated_forgets_no_more
+        list_filters_by_state_workspace_and_worker list_pages_skip_and_repeat_nothing
+        random_calls_are_answered_as_the_model_answers
         ",
     );
 }
@@ -163,7 +166,7 @@ fn ends_that_hide_the_oldest() {
     }
     breaks::<HidesFirstEnded>(
         "
-        a_forgotten_id_is_free forget_keeps_as_long_and_as_many_as_it_is_told
+        a_forgotten_id_is_free forget_keeps_as_long_and_as_many_as_it_is_told forget_repeated_forgets_no_more
         random_calls_are_answered_as_the_model_answers
         ",
     );
@@ -186,10 +189,10 @@ fn workers_that_hide_the_first() {
         commit_refuses_another_run_of_the_worker ends_travel_in_a_registration
         heartbeat_answers_each_caller_by_who_it_is heartbeat_never_puts_a_number_back
         lose_gives_back_what_a_silent_worker_owned lose_goes_in_bounded_steps lose_is_refused_if_anything_moved
-        lose_leaves_what_is_to_be_kept nothing_is_placed_before_all_have_said_what_they_hold
-        random_calls_are_answered_as_the_model_answers remove_lost_goes_in_bounded_steps
-        remove_lost_names_the_incarnation reopening_is_another_boot_of_the_same_history
-        what_is_to_be_kept_waits_for_every_worker
+        lose_leaves_what_is_to_be_kept lose_repeated_changes_nothing
+        nothing_is_placed_before_all_have_said_what_they_hold random_calls_are_answered_as_the_model_answers
+        remove_lost_goes_in_bounded_steps remove_lost_names_the_incarnation remove_repeated_hits_nobody_else
+        reopening_is_another_boot_of_the_same_history what_is_to_be_kept_waits_for_every_worker
         ",
     );
 }
@@ -210,12 +213,13 @@ fn a_fleet_that_hides_its_oldest_change() {
         a_worker_that_is_not_ready_is_given_nothing an_attempt_of_the_lost_part_is_adopted
         an_end_releases_room_and_usage_once an_undecodable_row_fails_no_step_of_its_worker
         another_key_is_refused_while_taken_work_is_owned another_key_must_raise_the_incarnation books
-        commit_books_gpu_devices commit_books_room_usage_and_orders_in_one_step
+        commit_against_takeover_has_one_winner commit_books_gpu_devices commit_books_room_usage_and_orders_in_one_step
         commit_never_books_more_than_a_worker_has commits_at_once_book_room_once export_pages_add_up_while_all_changes
         look_pages_add_up_while_all_changes look_reads_only_what_changed lose_gives_back_what_a_silent_worker_owned
-        lose_leaves_what_is_to_be_kept nothing_is_placed_before_all_have_said_what_they_hold
-        random_calls_are_answered_as_the_model_answers register_repeated_changes_nothing
-        register_shows_a_worker_to_look remove_lost_goes_in_bounded_steps remove_lost_names_the_incarnation
+        lose_leaves_what_is_to_be_kept lose_repeated_changes_nothing
+        nothing_is_placed_before_all_have_said_what_they_hold random_calls_are_answered_as_the_model_answers
+        register_repeated_changes_nothing register_shows_a_worker_to_look remove_lost_goes_in_bounded_steps
+        remove_lost_names_the_incarnation remove_repeated_hits_nobody_else
         reopening_is_another_boot_of_the_same_history set_status_repeated_is_already_so
         stop_of_what_was_handed_over_waits_for_its_worker the_same_key_replaces_only_upwards
         the_term_survives_reopening what_was_committed_survives_reopening

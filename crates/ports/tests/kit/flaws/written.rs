@@ -48,10 +48,11 @@ fn usage_that_is_not_written() {
     breaks::<NoUsage>(
         "
         a_page_of_look_ends_with_a_whole_step an_end_releases_room_and_usage_once books
-        commit_books_room_usage_and_orders_in_one_step commit_keeps_quotas commit_never_books_more_than_a_worker_has
-        commit_takes_a_whole_batch commits_at_once_book_room_once export_pages_add_up_while_all_changes
-        look_reads_only_what_changed lose_leaves_what_is_to_be_kept random_calls_are_answered_as_the_model_answers
-        stop_of_what_was_handed_over_waits_for_its_worker what_was_committed_survives_reopening
+        commit_against_takeover_has_one_winner commit_books_room_usage_and_orders_in_one_step commit_keeps_quotas
+        commit_never_books_more_than_a_worker_has commit_takes_a_whole_batch commits_at_once_book_room_once
+        export_pages_add_up_while_all_changes look_reads_only_what_changed lose_leaves_what_is_to_be_kept
+        random_calls_are_answered_as_the_model_answers stop_of_what_was_handed_over_waits_for_its_worker
+        what_was_committed_survives_reopening
         ",
     );
 }
@@ -76,11 +77,12 @@ fn room_that_is_booked_twice() {
         a_drain_that_is_due_stops_what_runs a_registration_in_pages_ends_with_the_last
         a_smaller_worker_keeps_what_runs an_attempt_of_the_lost_part_is_adopted an_end_releases_room_and_usage_once
         an_old_end_hides_nothing an_undecodable_row_fails_no_step_of_its_worker
-        another_key_is_refused_while_taken_work_is_owned books commit_books_room_usage_and_orders_in_one_step
-        commit_keeps_quotas commit_never_books_more_than_a_worker_has commit_takes_a_whole_batch
-        commits_at_once_book_room_once failures_give_a_container_up lose_gives_back_what_a_silent_worker_owned
-        lose_goes_in_bounded_steps lose_leaves_what_is_to_be_kept random_calls_are_answered_as_the_model_answers
-        register_gives_back_what_is_not_held remove_lost_goes_in_bounded_steps stop_against_take_has_one_winner
+        another_key_is_refused_while_taken_work_is_owned books commit_against_takeover_has_one_winner
+        commit_books_room_usage_and_orders_in_one_step commit_keeps_quotas commit_never_books_more_than_a_worker_has
+        commit_takes_a_whole_batch commits_at_once_book_room_once failures_give_a_container_up
+        lose_gives_back_what_a_silent_worker_owned lose_goes_in_bounded_steps lose_leaves_what_is_to_be_kept
+        random_calls_are_answered_as_the_model_answers register_gives_back_what_is_not_held
+        remove_lost_goes_in_bounded_steps stop_against_take_has_one_winner
         stop_of_what_was_handed_over_waits_for_its_worker stop_of_what_was_not_handed_over_ends_it
         take_from_nothing_hands_out_all what_was_committed_survives_reopening
         ",
@@ -206,7 +208,7 @@ fn ends_that_free_no_place() {
     }
     breaks::<KeepsForgotten>(
         "
-        a_forgotten_id_is_free forget_keeps_as_long_and_as_many_as_it_is_told
+        a_forgotten_id_is_free forget_keeps_as_long_and_as_many_as_it_is_told forget_repeated_forgets_no_more
         random_calls_are_answered_as_the_model_answers
         ",
     );
@@ -224,6 +226,7 @@ fn workers_that_stay_when_they_are_removed() {
         "
         a_removed_worker_is_told_so books commit_announces_and_removes_workers look_pages_add_up_while_all_changes
         random_calls_are_answered_as_the_model_answers remove_lost_names_the_incarnation remove_refuses_what_owns
+        remove_repeated_hits_nobody_else
         ",
     );
 }
@@ -310,9 +313,9 @@ fn keys_that_are_not_kept() {
     breaks::<NoKeys>(
         "
         a_registration_in_pages_ends_with_the_last another_key_is_refused_while_taken_work_is_owned
-        another_key_must_raise_the_incarnation random_calls_are_answered_as_the_model_answers
-        register_answers_kill_for_what_it_may_not_hold register_keeps_what_is_held register_repeated_changes_nothing
-        the_same_key_replaces_only_upwards
+        another_key_must_raise_the_incarnation of_two_runs_at_once_the_later_stays
+        random_calls_are_answered_as_the_model_answers register_answers_kill_for_what_it_may_not_hold
+        register_keeps_what_is_held register_repeated_changes_nothing the_same_key_replaces_only_upwards
         ",
     );
 }
@@ -333,8 +336,10 @@ fn runs_that_are_one() {
         an_attempt_of_the_lost_part_is_adopted an_end_is_accepted_while_it_waits_again an_older_copy_is_noticed
         another_key_must_raise_the_incarnation beats_show_the_greatest_number books
         commit_refuses_another_run_of_the_worker ends_travel_in_a_registration
-        heartbeat_answers_each_caller_by_who_it_is random_calls_are_answered_as_the_model_answers
-        register_keeps_what_is_held register_repeated_changes_nothing the_same_key_replaces_only_upwards
+        heartbeat_answers_each_caller_by_who_it_is of_two_runs_at_once_the_later_stays
+        random_calls_are_answered_as_the_model_answers register_keeps_what_is_held register_repeated_changes_nothing
+        remove_repeated_hits_nobody_else take_against_register_hands_nothing_to_an_older_run
+        the_same_key_replaces_only_upwards
         ",
     );
 }
@@ -368,7 +373,7 @@ fn failures_that_are_not_counted() {
         "
         a_late_end_corrects_what_was_counted failures_give_a_container_up lose_gives_back_what_a_silent_worker_owned
         random_calls_are_answered_as_the_model_answers register_gives_back_what_is_not_held
-        report_repeated_changes_nothing
+        remove_repeated_hits_nobody_else report_repeated_changes_nothing
         ",
     );
 }
