@@ -158,7 +158,7 @@ fn a_history_that_waits_for_no_kept_one() {
     }
     breaks::<NobodyUnregistered>(
         "
-        random_calls_are_answered_as_the_model_answers what_is_to_be_kept_waits_for_every_worker
+        what_is_to_be_kept_waits_for_every_worker
         ",
     );
 }

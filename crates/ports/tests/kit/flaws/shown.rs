@@ -48,7 +48,8 @@ fn orders_that_begin_anew() {
     }
     breaks::<ForgetsMarks>(
         "
-        take_in_bites_skips_and_repeats_nothing take_repeated_hands_out_the_same what_was_committed_survives_reopening
+        random_calls_are_answered_as_the_model_answers take_in_bites_skips_and_repeats_nothing
+        take_repeated_hands_out_the_same what_was_committed_survives_reopening
         ",
     );
 }

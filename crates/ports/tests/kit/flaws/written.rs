@@ -423,9 +423,9 @@ fn stops_that_are_kept_as_drains() {
     }
     breaks::<StopsAreDrains>(
         "
-        lose_gives_back_what_a_silent_worker_owned register_gives_back_what_is_not_held stop_goes_over_drain
-        stop_of_what_was_handed_over_waits_for_its_worker stop_repeated_changes_nothing
-        what_was_placed_in_the_history_before_counts_as_handed_over
+        lose_gives_back_what_a_silent_worker_owned random_calls_are_answered_as_the_model_answers
+        register_gives_back_what_is_not_held stop_goes_over_drain stop_of_what_was_handed_over_waits_for_its_worker
+        stop_repeated_changes_nothing what_was_placed_in_the_history_before_counts_as_handed_over
         ",
     );
 }
