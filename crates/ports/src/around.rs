@@ -36,7 +36,7 @@ pub type Answering<'a, T> = Pin<Box<dyn Future<Output = PortResult<T>> + Send + 
 /// What is done around each call.
 pub trait Around: Send + Sync + 'static {
     /// Answers `operation`, which `call` makes; each time with the same arguments.
-    fn around<'a, T: Send + 'a>(
+    fn around<'a, T: Send + 'static>(
         &'a self,
         operation: &'static str,
         call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,

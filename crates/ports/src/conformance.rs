@@ -46,6 +46,8 @@ pub mod orders;
 #[doc(hidden)]
 pub mod placements;
 #[doc(hidden)]
+pub mod races;
+#[doc(hidden)]
 pub mod registrations;
 #[doc(hidden)]
 pub mod replay;

@@ -43,6 +43,8 @@ pub trait ContainerRepository: Send + Sync {
     /// - `stop_repeated_changes_nothing`: A repeat of a stop changes nothing.
     /// - `stop_against_take_has_one_winner`: Of a stop and a take at the same time either the stop is first, and
     ///   nothing is handed over, or the take is.
+    /// - `stop_against_submit_has_one_winner`: Of a stop and a submission at the same time either the stop finds nobody, or
+    ///   it ends what was submitted.
     /// - `a_stop_while_settling_waits_for_who_may_run_it`: After writes were lost, what is stopped may run where nobody
     ///   knows: it is over when its worker says so, or when the settling is.
     /// - `what_was_placed_in_the_history_before_counts_as_handed_over`: What was placed before writes were lost may have
@@ -54,6 +56,7 @@ pub trait ContainerRepository: Send + Sync {
     /// # Contract
     /// - `forget_keeps_as_long_and_as_many_as_it_is_told`: Ended containers stay for as long as is said, up to a
     ///   number; the oldest ends go first, in bounded steps.
+    /// - `forget_repeated_forgets_no_more`: A repeat after a lost answer forgets nothing that is to be kept.
     /// - `a_forgotten_id_is_free`: A forgotten id is nobody's: its body and output are gone, and it may be handed in
     ///   anew.
     async fn forget(&self, cell: &CellName, now: Timestamp, keep: Keep, limit: usize) -> PortResult<Forgotten>;

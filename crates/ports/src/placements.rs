@@ -47,6 +47,8 @@ pub trait PlacementRepository: Send + Sync {
     /// - `commit_takes_a_whole_batch`: A batch of a thousand is one commit.
     /// - `random_calls_are_answered_as_the_model_answers`: Whatever is called, right, late or wrong, of this port and of
     ///   all others: each answer is that of `domain::model`, and so is what is left.
+    /// - `commit_against_takeover_has_one_winner`: Of a commit and a takeover at the same time one is first: the other is
+    ///   refused.
     /// - `what_was_committed_survives_reopening`: What was committed, taken and reported is as it was; workers go on
     ///   with the calls that they would have made.
     /// - `nothing_is_placed_before_all_have_said_what_they_hold`: After writes were lost nothing is placed before every
@@ -62,6 +64,7 @@ pub trait PlacementRepository: Send + Sync {
     ///   is counted as lost.
     /// - `lose_is_refused_if_anything_moved`: A worker is given up only if it is as the planner saw it: same run, same
     ///   number, same opening of the store.
+    /// - `lose_repeated_changes_nothing`: A repeat after a lost answer takes nothing away from those who have it since.
     /// - `lose_leaves_what_is_to_be_kept`: What is to be kept stays with a lost worker until its own key comes without
     ///   it.
     /// - `lose_goes_in_bounded_steps`: What goes back in one call is bounded; the call is repeated until it is done.
@@ -88,6 +91,8 @@ pub trait PlacementRepository: Send + Sync {
     /// - `take_repeated_hands_out_the_same`: A repeat with the same mark hands out the same, and changes nothing.
     /// - `take_from_nothing_hands_out_all`: Without a mark a worker is handed all that it holds, and every stop order.
     /// - `take_in_bites_skips_and_repeats_nothing`: Orders in bites of any size come once each, oldest first.
+    /// - `take_against_register_hands_nothing_to_an_older_run`: Of a take and a later run's registration at the same time,
+    ///   either the take is first and is undone, or it is refused.
     /// - `calls_of_another_history_write_nothing`: Planners are told that the store lost writes, workers to register; and
     ///   none of what they say is written down.
     async fn take(

@@ -34,6 +34,8 @@ pub trait WorkerRepository: Send + Sync {
     ///   what waits again since.
     /// - `an_old_end_hides_nothing`: The end of an older attempt does not hide that the newest is not held.
     /// - `the_same_key_replaces_only_upwards`: A registration that comes late, with empty hands, is not believed.
+    /// - `of_two_runs_at_once_the_later_stays`: Of two runs of one worker that register at the same time the later stays,
+    ///   whoever was first.
     /// - `another_key_is_refused_while_taken_work_is_owned`: Another machine does not get a name while work that the
     ///   name was handed may run.
     /// - `another_key_must_raise_the_incarnation`: A stranger goes on above the incarnation that was there, so that no
@@ -97,6 +99,8 @@ pub trait WorkerRepository: Send + Sync {
     /// - `remove_refuses_what_owns`: What owns anything stays.
     /// - `remove_lost_names_the_incarnation`: Who says that a worker is gone for good names the run that it read; then
     ///   all that it owned goes back.
+    /// - `remove_repeated_hits_nobody_else`: A repeat after a lost answer does not remove who has come under the name
+    ///   since.
     /// - `remove_lost_goes_in_bounded_steps`: What goes back in one call is bounded; the call is repeated until it is
     ///   done.
     /// - `a_removed_worker_is_told_so`: The calls of a worker that was removed tell it to leave; its name is free for

@@ -62,7 +62,7 @@ struct Dead {
 }
 
 impl Around for Dead {
-    async fn around<'a, T: Send + 'a>(
+    async fn around<'a, T: Send + 'static>(
         &'a self,
         _operation: &'static str,
         _call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,

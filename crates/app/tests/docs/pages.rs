@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use crate::{pages, root};
+use crate::{Page, files, has_extension, pages, root};
 
 /// Where a link of a page leads, from the repository's root; none if it leads out of it.
 fn resolve(page: &str, target: &str) -> Option<String> {
@@ -63,6 +63,20 @@ fn every_block_of_commands_begins_with_one() {
         let blocks = page.text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
         for block in blocks {
             assert!(block.starts_with("$ "), "{} has a block without a command:\n{block}", page.path);
+        }
+    }
+}
+
+#[test]
+fn every_block_of_rust_is_compiled() {
+    let paths = files(&root(), "crates", true);
+    let sources: Vec<_> =
+        paths.iter().filter(|path| has_extension(path, "rs")).map(|path| Page::read(path).text).collect();
+    for page in pages() {
+        let blocks = page.text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks {
+            let found = sources.iter().any(|source| source.contains(block));
+            assert!(found, "{} shows what stands in no source file:\n{block}", page.path);
         }
     }
 }

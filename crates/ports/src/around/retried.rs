@@ -24,7 +24,7 @@ impl Retried {
 }
 
 impl Around for Retried {
-    async fn around<'a, T: Send + 'a>(
+    async fn around<'a, T: Send + 'static>(
         &'a self,
         _operation: &'static str,
         call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,

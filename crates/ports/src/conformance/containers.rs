@@ -164,6 +164,20 @@ pub async fn forget_keeps_as_long_and_as_many_as_it_is_told(case: &Case) {
     assert_eq!(list(case, &Filter::All, 10).await, ["c4", "waits"]);
 }
 
+pub async fn forget_repeated_forgets_no_more(case: &Case) {
+    for id in ["c0", "c1", "c2"] {
+        case.submit(id, ask(1)).await;
+        case.stop(id).await;
+        case.later(1000);
+    }
+    let keep = Keep { within: Duration::from_hours(1), ended_max: 1 };
+    for containers in [2, 0] {
+        let forgotten = answered(case.ports.containers.forget(&case.cell, case.now(), keep, 10).await);
+        assert_eq!((forgotten.containers, forgotten.more), (containers, false));
+        assert_eq!(list(case, &Filter::All, 10).await, ["c2"]);
+    }
+}
+
 pub async fn a_forgotten_id_is_free(case: &Case) {
     case.submit("c1", ask(1)).await;
     case.stop("c1").await;

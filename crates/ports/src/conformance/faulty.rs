@@ -55,7 +55,7 @@ impl Faulty {
 }
 
 impl Around for Faulty {
-    async fn around<'a, T: Send + 'a>(
+    async fn around<'a, T: Send + 'static>(
         &'a self,
         operation: &'static str,
         call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,

@@ -119,6 +119,7 @@ macro_rules! __every_clause {
                 set_status_repeated_is_already_so
                 remove_refuses_what_owns
                 remove_lost_names_the_incarnation
+                remove_repeated_hits_nobody_else
                 remove_lost_goes_in_bounded_steps
                 a_removed_worker_is_told_so
                 look_pages_add_up_while_all_changes
@@ -144,6 +145,7 @@ macro_rules! __every_clause {
                 commit_takes_a_whole_batch
                 lose_gives_back_what_a_silent_worker_owned
                 lose_is_refused_if_anything_moved
+                lose_repeated_changes_nothing
                 lose_leaves_what_is_to_be_kept
                 lose_goes_in_bounded_steps
                 a_lost_worker_is_told_to_register
@@ -176,6 +178,7 @@ macro_rules! __every_clause {
                 stop_repeated_changes_nothing
                 stop_against_take_has_one_winner
                 forget_keeps_as_long_and_as_many_as_it_is_told
+                forget_repeated_forgets_no_more
                 a_forgotten_id_is_free
                 export_pages_add_up_while_all_changes
             }
@@ -190,6 +193,12 @@ macro_rules! __every_clause {
                 what_was_placed_in_the_history_before_counts_as_handed_over
                 a_stop_while_settling_waits_for_who_may_run_it
                 what_is_to_be_kept_waits_for_every_worker
+            }
+            races {
+                stop_against_submit_has_one_winner
+                of_two_runs_at_once_the_later_stays
+                take_against_register_hands_nothing_to_an_older_run
+                commit_against_takeover_has_one_winner
             }
             replay {
                 random_calls_are_answered_as_the_model_answers

@@ -320,6 +320,20 @@ pub async fn lose_is_refused_if_anything_moved(case: &Case) {
     assert_eq!(case.worker("w1").await.status(), Status::Available);
 }
 
+pub async fn lose_repeated_changes_nothing(case: &Case) {
+    case.join("w1", 4).await;
+    case.join("w2", 4).await;
+    case.running("c1", "w1").await;
+    let loss = case.silence("w1").await;
+    assert_eq!(case.lose(loss.clone()).await, LossOutcome::Done(1));
+    assert_eq!(case.place("c1", "w2").await, Outcome::Done);
+    let before = (case.row("c1").await, case.worker("w1").await.status());
+    assert_eq!(case.lose(loss.clone()).await, LossOutcome::Done(0));
+    assert_eq!((case.row("c1").await, case.worker("w1").await.status()), before);
+    case.rejoin("w1", &[]).await;
+    assert_eq!(case.lose(loss).await, LossOutcome::Refused, "it is another run");
+}
+
 pub async fn lose_leaves_what_is_to_be_kept(case: &Case) {
     case.join("w1", 4).await;
     case.submit_keep("c1").await;

@@ -130,6 +130,17 @@ pub async fn remove_lost_names_the_incarnation(case: &Case) {
     assert_eq!(case.booked("w1").await, (0, 0));
 }
 
+pub async fn remove_repeated_hits_nobody_else(case: &Case) {
+    case.join("w1", 4).await;
+    case.running("c1", "w1").await;
+    let how = case.gone("w1").await;
+    assert_eq!(case.remove("w1", how).await, RemoveOutcome::Done);
+    assert_eq!(case.remove("w1", how).await, RemoveOutcome::NoSuchWorker);
+    case.rejoin("w1", &[]).await;
+    assert_eq!(case.remove("w1", how).await, RemoveOutcome::Registered);
+    assert_eq!((case.worker("w1").await.status(), case.row("c1").await.failures), (Status::Available, 1));
+}
+
 pub async fn remove_lost_goes_in_bounded_steps(case: &Case) {
     case.join("w1", 4).await;
     for id in ["c1", "c2", "c3"] {

@@ -45,7 +45,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// Calls, and shows what is answered. Whoever acquires the cell has its `mandate` from then on.
+    /// Calls, and shows what is answered. Whoever acquires the cell has its `mandate` until it resigns.
     pub async fn call(self, ports: &Ports, cell: &CellName, mandate: &mut Option<Mandate>) -> String {
         match self {
             Self::Submit(now, items) => shown(ports.backlog.submit(cell, now, items).await),
@@ -60,7 +60,10 @@ impl Op {
                 shown(answer)
             }
             Self::Renew(mandate) => shown(ports.leadership.renew(&mandate).await),
-            Self::Resign(mandate) => shown(ports.leadership.resign(&mandate).await),
+            Self::Resign(held) => {
+                *mandate = None;
+                shown(ports.leadership.resign(&held).await)
+            }
             Self::Commit(mandate, now, commit) => shown(ports.placements.commit(&mandate, now, commit).await),
             Self::Lose(mandate, now, losses, limit) => shown(ports.placements.lose(&mandate, now, losses, limit).await),
             Self::Register(now, registration) => shown(ports.workers.register(cell, now, registration).await),

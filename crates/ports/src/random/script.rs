@@ -36,6 +36,7 @@ pub struct Seen {
     pub history: History,
     pub boot: Boot,
     pub numbers: BTreeMap<WorkerId, CallNumber>,
+    pub settling: bool,
     /// The last mandate that was given.
     pub mandate: Option<Mandate>,
 }
@@ -45,9 +46,9 @@ impl Seen {
     pub async fn of(ports: &Ports, cell: &CellName, mandate: Option<Mandate>) -> Self {
         let found = answered(ports.containers.get(cell, all_containers()).await);
         let beats = answered(ports.workers.beats(cell).await);
-        let workers = match answered(ports.workers.look(cell, None, 100).await) {
-            Look::Page(page) => page.workers,
-            Look::Whole => Vec::new(),
+        let (workers, settling) = match answered(ports.workers.look(cell, None, 100).await) {
+            Look::Page(page) => (page.workers, page.settling),
+            Look::Whole => (Vec::new(), false),
         };
         Self {
             cell: cell.clone(),
@@ -56,6 +57,7 @@ impl Seen {
             history: beats.history,
             boot: beats.boot,
             numbers: beats.numbers.into_iter().map(|(worker, _, number)| (worker, number)).collect(),
+            settling,
             mandate,
         }
     }
@@ -100,9 +102,13 @@ pub fn step(dice: &mut Dice, seen: &Seen) -> Op {
     if !plans && dice.once_in(2) {
         return acquire(dice, seen);
     }
-    let registered = seen.workers.iter().filter(|row| row.registered_in == Some(seen.history)).count();
-    if registered < 2 && dice.once_in(2) {
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        seen.workers.iter().partition(|row| row.registered_in == Some(seen.history));
+    if (known.len() < 2 || !unknown.is_empty()) && dice.once_in(2) {
         return Op::Register(now, registration(dice, seen));
+    }
+    if seen.settling && dice.once_in(4) {
+        return Op::Lose(mandate(dice, seen), now, vec![Loss::Settled { witness: None }], dice.size(4));
     }
     match dice.below(24) {
         0..=2 => Op::Submit(now, dice.some(4, submit_one)),
@@ -196,16 +202,19 @@ fn reports(dice: &mut Dice, seen: &Seen, now: Timestamp) -> Op {
 }
 
 fn submit_one(dice: &mut Dice) -> Submission {
-    let mut ask = Ask::plain(dice.workspace(), (1 + dice.below(4)) * 500, 64);
-    ask.priority = i8::try_from(dice.below(3)).expect("it is small") - 1;
-    if dice.once_in(4) {
+    let number = dice.below(CONTAINERS);
+    // What is asked follows from the name, so that most repeats are the same request.
+    let mut content = Dice(if dice.once_in(8) { dice.below(1_000) } else { number });
+    let mut ask = Ask::plain(content.workspace(), (1 + content.below(4)) * 500, 64);
+    ask.priority = i8::try_from(content.below(3)).expect("it is small") - 1;
+    if content.once_in(4) {
         ask.gpu = Some(GpuAsk { types: GpuWish::Any, count: 1, milli: 500 });
     }
     if dice.once_in(30) {
         ask.cpu_milli = 0;
     }
-    let if_silent = if dice.once_in(3) { IfSilent::Keep } else { IfSilent::Stop };
-    Submission::new(dice.container(), ask, body(), if_silent)
+    let if_silent = if content.once_in(3) { IfSilent::Keep } else { IfSilent::Stop };
+    Submission::new(cid(&format!("c{number}")), ask, body(), if_silent)
 }
 
 fn mandate(dice: &mut Dice, seen: &Seen) -> Mandate {

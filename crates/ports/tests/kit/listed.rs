@@ -1,22 +1,40 @@
-//! A clause that is written but not listed would never run.
+//! A clause that is written but not listed would never run, and one that no flaw breaks may be unable to fail.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// The text of a source file or of all files of a folder, by its path from the crate.
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if path.is_file() {
+        return std::fs::read_to_string(path).expect("a source file is text");
+    }
+    let entries = std::fs::read_dir(path).expect("a folder of sources");
+    entries
+        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file is text"))
+        .collect()
+}
+
+fn clauses() -> BTreeSet<String> {
+    let text = text("src/conformance");
+    let names = text.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split(['(', '<']).next());
+    let clauses: BTreeSet<_> = names.map(str::to_owned).collect();
+    assert!(clauses.len() > 100, "{}", clauses.len());
+    clauses
+}
+
 #[test]
 fn every_clause_is_listed_once() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance");
-    let read = |path: &Path| std::fs::read_to_string(path).expect("a source file is text");
-    let listed = read(&folder.join("list.rs"));
-    let listed: Vec<_> = listed.lines().map(str::trim).collect();
-    let mut clauses = BTreeSet::new();
-    for entry in std::fs::read_dir(&folder).expect("the folder of the clauses") {
-        let text = read(&entry.expect("an entry").path());
-        let names = text.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split(['(', '<']).next());
-        clauses.extend(names.map(str::to_owned));
+    let listed = text("src/conformance/list.rs");
+    for clause in clauses() {
+        assert_eq!(listed.lines().filter(|line| line.trim() == clause).count(), 1, "{clause}");
     }
-    assert!(clauses.len() > 100, "{}", clauses.len());
-    for clause in clauses {
-        assert_eq!(listed.iter().filter(|line| **line == clause).count(), 1, "{clause}");
-    }
+}
+
+#[test]
+fn every_clause_is_broken_by_a_flaw() {
+    let broken = text("tests/kit/flaws");
+    let broken: BTreeSet<_> = broken.split_whitespace().collect();
+    let never: Vec<_> = clauses().into_iter().filter(|clause| !broken.contains(clause.as_str())).collect();
+    assert_eq!(never, [] as [&str; 0], "no flaw breaks these");
 }

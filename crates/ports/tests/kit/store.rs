@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::id::{Boot, CellName, ContainerId, History};
 use domain::model::{CellRow, Change, MemoryRows};
+use domain::worker::WorkerRow;
 use ports::rows::{ReadStep, RowPorts, RowStore, WriteStep};
 use ports::{Limits, PortResult, Ports};
 
-use crate::view::View;
+use crate::view::{Range, View};
 
 /// One thing that a store does wrong; all else it does right.
 pub(crate) trait Flaw: Send + Sync + 'static {
@@ -23,8 +24,6 @@ pub(crate) trait Flaw: Send + Sync + 'static {
     const RACES: bool = false;
     /// Whether all cells are one.
     const ONE_CELL: bool = false;
-    /// Whether what is ready is read last in line first.
-    const LAST_FIRST: bool = false;
     /// Whether orders begin anew at each take.
     const FORGETS_MARKS: bool = false;
     /// Whether any number of a call is taken for the greatest.
@@ -35,6 +34,16 @@ pub(crate) trait Flaw: Send + Sync + 'static {
     /// What becomes of its ports.
     fn ports(ports: Ports) -> Ports {
         ports
+    }
+
+    /// What a range shows.
+    fn range<T>(_range: Range, entries: Vec<T>) -> Vec<T> {
+        entries
+    }
+
+    /// What a worker's row shows.
+    fn worker(row: WorkerRow) -> WorkerRow {
+        row
     }
 
     /// What becomes of the changes that are to be made.

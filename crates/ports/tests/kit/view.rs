@@ -16,6 +16,19 @@ use ports::{PortError, PortResult};
 
 use crate::store::Flaw;
 
+/// A range that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Range {
+    Ready,
+    Parked,
+    Owned,
+    Containers,
+    Workers,
+    Ended,
+    Fleet,
+    Changed,
+}
+
 pub(crate) struct View<F> {
     pub(crate) rows: MemoryRows,
     pub(crate) spoilt: BTreeSet<ContainerId>,
@@ -55,7 +68,7 @@ impl<F: Flaw> Rows for View<F> {
     }
 
     fn worker(&self, id: &WorkerId) -> PortResult<Option<WorkerRow>> {
-        sure(self.rows.worker(id))
+        Ok(sure(self.rows.worker(id))?.map(F::worker))
     }
 
     fn lot(&self, key: &LotKey) -> PortResult<Option<LotRow>> {
@@ -71,39 +84,35 @@ impl<F: Flaw> Rows for View<F> {
     }
 
     fn ready(&self, after: Option<OrderKey>, limit: usize) -> PortResult<Vec<(OrderKey, ContainerId)>> {
-        let mut ready = sure(self.rows.ready(after, limit))?;
-        if F::LAST_FIRST {
-            ready.reverse();
-        }
-        Ok(ready)
+        Ok(F::range(Range::Ready, sure(self.rows.ready(after, limit))?))
     }
 
     fn parked(&self, lot: &LotKey, after: Option<OrderKey>, limit: usize) -> PortResult<Vec<(OrderKey, ContainerId)>> {
-        sure(self.rows.parked(lot, after, limit))
+        Ok(F::range(Range::Parked, sure(self.rows.parked(lot, after, limit))?))
     }
 
     fn owned(&self, worker: &WorkerId, after: Option<&OrderMark>, limit: usize) -> PortResult<Vec<OrderMark>> {
-        sure(self.rows.owned(worker, after.filter(|_| !F::FORGETS_MARKS), limit))
+        Ok(F::range(Range::Owned, sure(self.rows.owned(worker, after.filter(|_| !F::FORGETS_MARKS), limit))?))
     }
 
     fn containers(&self, filter: &Filter, after: Option<&ContainerId>, limit: usize) -> PortResult<Vec<ContainerId>> {
-        sure(self.rows.containers(filter, after, limit))
+        Ok(F::range(Range::Containers, sure(self.rows.containers(filter, after, limit))?))
     }
 
     fn workers(&self, after: Option<&WorkerId>, limit: usize) -> PortResult<Vec<WorkerId>> {
-        sure(self.rows.workers(after, limit))
+        Ok(F::range(Range::Workers, sure(self.rows.workers(after, limit))?))
     }
 
     fn ended(&self, limit: usize) -> PortResult<Vec<(Timestamp, ContainerId)>> {
-        sure(self.rows.ended(limit))
+        Ok(F::range(Range::Ended, sure(self.rows.ended(limit))?))
     }
 
     fn changed_fleet(&self, after: Revision, limit: usize) -> PortResult<Vec<(Revision, FleetChange)>> {
-        sure(self.rows.changed_fleet(after, limit))
+        Ok(F::range(Range::Fleet, sure(self.rows.changed_fleet(after, limit))?))
     }
 
     fn changed_containers(&self, after: Revision, limit: usize) -> PortResult<Vec<(Revision, ContainerId)>> {
-        sure(self.rows.changed_containers(after, limit))
+        Ok(F::range(Range::Changed, sure(self.rows.changed_containers(after, limit))?))
     }
 }
 
