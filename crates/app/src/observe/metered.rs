@@ -1,4 +1,7 @@
 //! The ports, every call counted by operation, and every hand-over timed.
+//!
+//! Not made with `ports::around`: that copies the arguments of every call, which a whole batch is too large for, and
+//! shows no answers.
 
 use std::sync::Arc;
 use std::time::Duration;
