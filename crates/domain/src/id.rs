@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::retry::mixed;
+
 /// The longest name that any identifier may have, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
@@ -228,14 +230,8 @@ impl History {
     /// The history that follows this one when a store that was opened as `boot` may have lost what came after `survived`.
     #[must_use]
     pub fn after(self, boot: Boot, survived: Revision) -> Self {
-        // The finalizer of splitmix64 (Steele, Lea and Flood, 2014), over words that are random already.
-        let mixed = [self.0, boot.0, survived.0].into_iter().fold(0_u64, |word, next| {
-            let word = (word ^ next).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            word ^ (word >> 31)
-        });
-        Self::from_random(mixed)
+        let words = [self.0, boot.0, survived.0].into_iter();
+        Self::from_random(words.fold(0, |word, next| mixed(word ^ next, 1)))
     }
 }
 

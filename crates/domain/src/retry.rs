@@ -36,7 +36,7 @@ fn part(whole: Duration, random: u64) -> Duration {
 }
 
 /// The number that `SplitMix64` (Steele, Lea, Flood) draws from `seed` the `attempt`-th time.
-fn mixed(seed: u64, attempt: u32) -> u64 {
+pub(crate) fn mixed(seed: u64, attempt: u32) -> u64 {
     let state = seed.wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let once = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let twice = (once ^ (once >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

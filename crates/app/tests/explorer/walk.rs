@@ -1,5 +1,7 @@
 //! Walks by dice, beyond what a search can see whole. A seed is a walk.
 
+use ports::random::dice::Dice;
+
 use crate::choice::{Choice, Fault};
 use crate::scenario::{KEEP, STOP, Scenario};
 use crate::search::Trace;
@@ -63,34 +65,22 @@ const LOSSY: Scenario = Scenario {
     ..WIDE
 };
 
-/// Numbers that look like chance, always the same of one seed: splitmix64 (Steele, Lea and Flood, 2014).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((word ^ (word >> 31)) % limit as u64).unwrap()
-    }
-
-    /// One of these; mostly what goes well, or time would stand still among faults.
-    fn pick(&mut self, choices: &[Choice]) -> Choice {
-        let weight = |choice: &Choice| match choice {
-            Choice::Go => 40,
-            Choice::Tick => 8,
-            Choice::Restart(_) | Choice::Heal(_) | Choice::Arrive(_) => 2,
-            _ => 1,
-        };
-        let mut left = self.below(choices.iter().map(weight).sum());
-        for choice in choices {
-            match left.checked_sub(weight(choice)) {
-                Some(rest) => left = rest,
-                None => return *choice,
-            }
+/// One of these; mostly what goes well, or time would stand still among faults.
+fn pick(dice: &mut Dice, choices: &[Choice]) -> Choice {
+    let weight = |choice: &Choice| match choice {
+        Choice::Go => 40,
+        Choice::Tick => 8,
+        Choice::Restart(_) | Choice::Heal(_) | Choice::Arrive(_) => 2,
+        _ => 1,
+    };
+    let mut left = dice.below(choices.iter().map(weight).sum());
+    for choice in choices {
+        match left.checked_sub(weight(choice)) {
+            Some(rest) => left = rest,
+            None => return *choice,
         }
-        unreachable!("the dice show less than all weights together")
     }
+    unreachable!("the dice show less than all weights together")
 }
 
 impl Scenario {
@@ -104,7 +94,7 @@ impl Scenario {
             if choices.is_empty() {
                 break;
             }
-            let choice = dice.pick(&choices);
+            let choice = pick(&mut dice, &choices);
             path.push(choice);
             world.take(choice);
         }
