@@ -63,16 +63,8 @@ async fn register(ports: &Ports, index: usize) -> Caller {
     let spec =
         WorkerSpec::plain(PoolName::new("default").expect("a name"), Runtime::new("process").expect("a name"), total);
     let worker = WorkerId::new(&format!("w{index}")).expect("a name");
-    let registration = Registration {
-        worker: worker.clone(),
-        incarnation: Incarnation(1),
-        key: WorkerKey::new("key").expect("a name"),
-        spec: Arc::new(spec),
-        ready: true,
-        holds: Vec::new(),
-        ends: Vec::new(),
-        more: false,
-    };
+    let registration =
+        Registration::plain(worker.clone(), Incarnation(1), WorkerKey::new("key").expect("a name"), Arc::new(spec));
     let outcome = ports.workers.register(&cell(), Timestamp(1), registration).await.expect("written");
     let RegisterOutcome::Registered { mark, .. } = outcome else { panic!("{outcome:?}") };
     Caller { worker, incarnation: Incarnation(1), number: CallNumber(0), mark }

@@ -116,16 +116,12 @@ impl Bench {
             Runtime::new("process").unwrap(),
             Capacity { cpu_milli, memory_mib: 1_000_000, gpu_type: None, gpu_count: 0 },
         );
-        let registration = Registration {
-            worker: WorkerId::new(name).unwrap(),
-            incarnation: Incarnation(1),
-            key: WorkerKey::new("key").unwrap(),
-            spec: Arc::new(spec),
-            ready: true,
-            holds: Vec::new(),
-            ends: Vec::new(),
-            more: false,
-        };
+        let registration = Registration::plain(
+            WorkerId::new(name).unwrap(),
+            Incarnation(1),
+            WorkerKey::new("key").unwrap(),
+            Arc::new(spec),
+        );
         self.ports.workers.register(&self.settings.cell, clock(), registration).await.unwrap();
     }
 

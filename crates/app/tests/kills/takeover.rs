@@ -147,16 +147,12 @@ fn add_workers(ports: &Ports) {
             Runtime::new("process").unwrap(),
             Capacity { cpu_milli: 10_000, memory_mib: 10_000, gpu_type: None, gpu_count: 0 },
         );
-        let registration = Registration {
-            worker: WorkerId::new(id).unwrap(),
-            incarnation: Incarnation(1),
-            key: WorkerKey::new("key").unwrap(),
-            spec: Arc::new(spec),
-            ready: true,
-            holds: Vec::new(),
-            ends: Vec::new(),
-            more: false,
-        };
+        let registration = Registration::plain(
+            WorkerId::new(id).unwrap(),
+            Incarnation(1),
+            WorkerKey::new("key").unwrap(),
+            Arc::new(spec),
+        );
         block_on(ports.workers.register(&cell(), now(), registration)).unwrap();
     }
 }

@@ -204,16 +204,7 @@ fn a_refused_call_moves_no_number() {
 }
 
 fn stranger(incarnation: u64) -> Registration {
-    Registration {
-        worker: wid("w1"),
-        incarnation: Incarnation(incarnation),
-        key: key("stranger"),
-        spec: spec(2),
-        ready: true,
-        holds: Vec::new(),
-        ends: Vec::new(),
-        more: false,
-    }
+    Registration::plain(wid("w1"), Incarnation(incarnation), key("stranger"), spec(2))
 }
 
 #[test]

@@ -301,16 +301,7 @@ impl Cell {
         let agent = self.agents.get_mut(&wid(id)).unwrap_or_else(|| panic!("{id} never joined"));
         agent.incarnation = agent.incarnation.next();
         agent.number = CallNumber(0);
-        Registration {
-            worker: wid(id),
-            incarnation: agent.incarnation,
-            key: agent.key.clone(),
-            spec: spec(agent.cpu),
-            ready: true,
-            holds: Vec::new(),
-            ends: Vec::new(),
-            more: false,
-        }
+        Registration::plain(wid(id), agent.incarnation, agent.key.clone(), spec(agent.cpu))
     }
 
     pub(crate) fn register(&mut self, call: &Registration) -> RegisterOutcome {

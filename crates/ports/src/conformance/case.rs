@@ -351,16 +351,7 @@ impl Case {
         self.with_agent(worker, |agent| {
             agent.incarnation = agent.incarnation.next();
             agent.number = CallNumber(0);
-            Registration {
-                worker: wid(worker),
-                incarnation: agent.incarnation,
-                key: agent.key.clone(),
-                spec: spec(agent.total.clone()),
-                ready: true,
-                holds: Vec::new(),
-                ends: Vec::new(),
-                more: false,
-            }
+            Registration::plain(wid(worker), agent.incarnation, agent.key.clone(), spec(agent.total.clone()))
         })
     }
 

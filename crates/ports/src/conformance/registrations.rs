@@ -152,16 +152,7 @@ pub async fn the_same_key_replaces_only_upwards(case: &Case) {
 }
 
 fn stranger(incarnation: Incarnation) -> Registration {
-    Registration {
-        worker: wid("w1"),
-        incarnation,
-        key: WorkerKey::new("stranger").expect("a name"),
-        spec: spec(cpus(2)),
-        ready: true,
-        holds: Vec::new(),
-        ends: Vec::new(),
-        more: false,
-    }
+    Registration::plain(wid("w1"), incarnation, WorkerKey::new("stranger").expect("a name"), spec(cpus(2)))
 }
 
 pub async fn another_key_is_refused_while_taken_work_is_owned(case: &Case) {

@@ -34,6 +34,13 @@ pub struct Registration {
     pub more: bool,
 }
 
+impl Registration {
+    /// Of a worker that is ready, holds nothing, and has nothing to tell.
+    pub fn plain(worker: WorkerId, incarnation: Incarnation, key: WorkerKey, spec: Arc<WorkerSpec>) -> Self {
+        Self { worker, incarnation, key, spec, ready: true, holds: Vec::new(), ends: Vec::new(), more: false }
+    }
+}
+
 /// What a worker holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
