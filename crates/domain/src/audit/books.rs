@@ -7,7 +7,7 @@ use super::line::Line;
 use super::{Amount, Corruption, Finding, Notice};
 use crate::container::ContainerRow;
 use crate::fleet::Quotas;
-use crate::id::{ContainerId, Incarnation, Revision, WorkerId, Workspace};
+use crate::id::{ContainerId, History, Incarnation, Revision, WorkerId, Workspace};
 use crate::model::{CellRow, UsageRow};
 use crate::quota::Limit;
 use crate::request::Ask;
@@ -24,6 +24,8 @@ pub struct Audit {
     booked: BTreeMap<Workspace, BTreeMap<Amount, u64>>,
     used: BTreeMap<Workspace, BTreeMap<Amount, u64>>,
     line: Line,
+    /// How many workers registered last in each history.
+    registered: BTreeMap<Option<History>, u64>,
     newest: Option<(String, Revision)>,
     undecodable: u64,
     undecodable_workers: BTreeSet<WorkerId>,
@@ -67,6 +69,7 @@ impl Audit {
     /// Takes a worker.
     pub fn worker(&mut self, row: &WorkerRow) {
         self.note_change(|| format!("worker {}", row.id), row.changed);
+        *self.registered.entry(row.registered_in).or_default() += 1;
         let room = Room {
             total: row.spec.total.clone(),
             used: row.used.clone(),
@@ -168,6 +171,11 @@ impl Audit {
     pub fn whole(&self, cell: &CellRow) -> Vec<Finding> {
         let mut found = self.books();
         self.line.check(cell, self.undecodable > 0, &mut found);
+        let elsewhere = self.registered.iter().filter(|(history, _)| **history != Some(cell.history));
+        let unregistered = elsewhere.map(|(_, workers)| workers).sum();
+        if cell.unregistered != unregistered && self.undecodable_workers.is_empty() {
+            found.push(Corruption::UnregisteredCount { counted: cell.unregistered, found: unregistered }.into());
+        }
         if let Some((what, changed)) = self.newest.clone().filter(|(_, changed)| *changed > cell.revision) {
             found.push(Corruption::Future { what, changed, revision: cell.revision }.into());
         }

@@ -74,6 +74,9 @@ impl Corruption {
                 Facts::of("phase_count", phase.as_str()).numbers(*counted, *found)
             }
             Self::ReadyCount { counted, found } => Facts::of("ready_count", "ready").numbers(*counted, *found),
+            Self::UnregisteredCount { counted, found } => {
+                Facts::of("unregistered_count", "workers").numbers(*counted, *found)
+            }
             Self::GoneCount { counted, found } => Facts::of("gone_count", "removals").numbers(*counted, *found),
             Self::Future { what, .. } => Facts::of("future", what),
             Self::Undecodable { what } => Facts::of("undecodable", what),

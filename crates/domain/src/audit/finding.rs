@@ -87,6 +87,8 @@ pub enum Corruption {
     PhaseCount { phase: Phase, counted: u64, found: u64 },
     #[error("the cell counts {counted} ready, there are {found}")]
     ReadyCount { counted: u64, found: u64 },
+    #[error("the cell counts {counted} workers that have not registered in its history, there are {found}")]
+    UnregisteredCount { counted: u64, found: u64 },
     #[error("the cell counts {counted} removals, {found} are remembered")]
     GoneCount { counted: u64, found: u64 },
     #[error("{what} changed at revision {changed}, the cell is at {revision}")]

@@ -386,6 +386,8 @@ impl<'a, R: Rows> Step<'a, R> {
             changes.push(Change::Container(Box::new(touched)));
         }
         for mut touched in std::mem::take(&mut self.workers).into_values() {
+            // Also of a row that stays as it is: a new history makes it one of a worker that has not registered.
+            self.follow_registrations(&touched);
             if touched.before == touched.after {
                 continue;
             }
@@ -395,7 +397,6 @@ impl<'a, R: Rows> Step<'a, R> {
             if is_open.is_some() && is_open != was_open {
                 self.cell.woken = revision;
             }
-            self.follow_registrations(&touched);
             if let Some(row) = &mut touched.after {
                 row.changed = revision;
             }

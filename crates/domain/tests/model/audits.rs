@@ -216,12 +216,15 @@ fn a_request_in_a_lot_where_it_does_not_belong() {
 #[test]
 fn counts_of_the_cell_that_drifted() {
     let mut cell = cell();
-    plant_cell(&mut cell, |row| (row.ready, row.gone, row.phases[Phase::Running as usize]) = (2, 1, 3));
+    plant_cell(&mut cell, |row| {
+        (row.ready, row.gone, row.unregistered, row.phases[Phase::Running as usize]) = (2, 1, 1, 3);
+    });
     check(
         &cell,
         &[
             "the cell counts 3 running, there are 2",
             "the cell counts 2 ready, there are 1",
+            "the cell counts 1 workers that have not registered in its history, there are 0",
             "the cell counts 1 removals, 0 are remembered",
         ],
     );

@@ -281,6 +281,24 @@ fn a_holding_that_does_not_fit_its_request_is_not_believed() {
 }
 
 #[test]
+fn a_worker_that_had_not_said_all_is_waited_for_too() {
+    let mut cell = cell();
+    cell.submit("c1", ask(1));
+    cell.running("c1", "w1");
+    let foreign = cell.placement("c1");
+    cell.rejoin("w2", &[foreign]);
+    assert!(!cell.worker("w2").complete, "it was told to kill something");
+    let copy = cell.rows.clone();
+    cell.restore(&copy);
+    assert_eq!(read(cell.rows.cell()).unregistered, 2);
+    let running = cell.placement("c1");
+    cell.rejoin("w1", &[running]);
+    assert_eq!(read(cell.rows.cell()).unregistered, 1, "w2 may run what is to be kept");
+    cell.rejoin("w2", &[]);
+    assert_eq!(read(cell.rows.cell()).unregistered, 0);
+}
+
+#[test]
 fn a_caller_who_saw_more_than_there_is_starts_a_new_history() {
     let mut cell = cell();
     let history = read(cell.rows.cell()).history;
