@@ -71,6 +71,7 @@ async fn audit_look(
     // Ended containers are not exported: they are taken as counted.
     let mut cell = domain::model::CellRow::new(look.upto.history);
     cell.revision = look.upto.revision;
+    cell.unregistered = look.unregistered;
     cell.ready = depth.ready;
     cell.phases = depth.phases;
     for phase in domain::container::Phase::ALL {
