@@ -62,8 +62,8 @@ pub trait WorkerRepository: Send + Sync {
     /// - `beats_show_the_greatest_number`: Each worker that is up, with its incarnation and the greatest number of its
     ///   calls.
     /// - `beats_leave_out_the_lost`: Nobody waits for a worker that is given up.
-    /// - `reopening_is_another_boot_of_the_same_history`: A reopened store is another boot of the same history: nobody
-    ///   is lost for numbers of the boot before.
+    /// - `reopening_loses_nobody_for_numbers_of_before`: A reopened store is of the same history. If its numbers begin
+    ///   anew it is another boot, and nobody is lost for numbers of the boot before.
     async fn beats(&self, cell: &CellName) -> PortResult<Beats>;
 
     /// Keeps each caller's number: one answer per caller, in order.

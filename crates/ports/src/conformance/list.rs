@@ -216,7 +216,7 @@ macro_rules! __every_durable_clause {
             $harness; run_durable durable {
                 what_was_submitted_survives_reopening
                 what_was_committed_survives_reopening
-                reopening_is_another_boot_of_the_same_history
+                reopening_loses_nobody_for_numbers_of_before
                 the_term_survives_reopening
             }
         }

@@ -102,7 +102,7 @@ fn a_history_that_never_ends() {
     breaks::<OneHistory>(
         "
         a_caller_who_saw_more_starts_a_new_history a_stop_while_settling_waits_for_who_may_run_it
-        an_attempt_of_the_lost_part_is_adopted an_older_copy_is_noticed calls_of_another_history_write_nothing
+        an_attempt_of_the_lost_part_is_adopted an_older_copy_is_noticed books calls_of_another_history_write_nothing
         nothing_is_placed_before_all_have_said_what_they_hold random_calls_are_answered_as_the_model_answers
         what_is_to_be_kept_waits_for_every_worker what_was_accepted_and_is_lost_is_counted_and_killed
         what_was_placed_in_the_history_before_counts_as_handed_over
@@ -158,7 +158,7 @@ fn a_history_that_waits_for_no_kept_one() {
     }
     breaks::<NobodyUnregistered>(
         "
-        what_is_to_be_kept_waits_for_every_worker
+        books what_is_to_be_kept_waits_for_every_worker
         ",
     );
 }

@@ -93,7 +93,7 @@ fn an_opening_that_is_no_boot() {
     }
     breaks::<SameBoot>(
         "
-        reopening_is_another_boot_of_the_same_history
+        reopening_loses_nobody_for_numbers_of_before
         ",
     );
 }
@@ -187,13 +187,13 @@ fn workers_that_hide_the_first() {
         a_lost_worker_is_told_to_register a_settling_waits_for_nobody_who_is_lost
         an_end_is_accepted_while_it_waits_again an_undecodable_row_fails_no_step_of_its_worker
         another_key_must_raise_the_incarnation beats_leave_out_the_lost beats_show_the_greatest_number
-        commit_refuses_another_run_of_the_worker ends_travel_in_a_registration
+        books commit_refuses_another_run_of_the_worker ends_travel_in_a_registration
         heartbeat_answers_each_caller_by_who_it_is heartbeat_never_puts_a_number_back
         lose_gives_back_what_a_silent_worker_owned lose_goes_in_bounded_steps lose_is_refused_if_anything_moved
         lose_leaves_what_is_to_be_kept lose_repeated_changes_nothing
         nothing_is_placed_before_all_have_said_what_they_hold random_calls_are_answered_as_the_model_answers
         remove_lost_goes_in_bounded_steps remove_lost_names_the_incarnation remove_repeated_hits_nobody_else
-        reopening_is_another_boot_of_the_same_history what_is_to_be_kept_waits_for_every_worker
+        reopening_loses_nobody_for_numbers_of_before what_is_to_be_kept_waits_for_every_worker
         ",
     );
 }
@@ -221,7 +221,7 @@ fn a_fleet_that_hides_its_oldest_change() {
         nothing_is_placed_before_all_have_said_what_they_hold random_calls_are_answered_as_the_model_answers
         register_repeated_changes_nothing register_shows_a_worker_to_look remove_lost_goes_in_bounded_steps
         remove_lost_names_the_incarnation remove_repeated_hits_nobody_else
-        reopening_is_another_boot_of_the_same_history set_status_repeated_is_already_so
+        reopening_loses_nobody_for_numbers_of_before set_status_repeated_is_already_so
         stop_of_what_was_handed_over_waits_for_its_worker the_same_key_replaces_only_upwards
         the_term_survives_reopening what_was_committed_survives_reopening
         ",

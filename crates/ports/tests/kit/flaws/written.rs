@@ -192,7 +192,7 @@ fn a_last_step_that_is_lost() {
     }
     breaks::<LosesLastStep>(
         "
-        an_older_copy_is_noticed reopening_is_another_boot_of_the_same_history the_term_survives_reopening
+        an_older_copy_is_noticed reopening_loses_nobody_for_numbers_of_before the_term_survives_reopening
         what_was_committed_survives_reopening what_was_submitted_survives_reopening
         ",
     );
