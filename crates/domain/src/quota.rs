@@ -72,6 +72,18 @@ pub enum QuotaResource {
     Containers,
 }
 
+impl QuotaResource {
+    /// The word that formats use, with its unit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu_milli",
+            Self::Memory => "memory_mib",
+            Self::Gpus => "gpu_milli",
+            Self::Containers => "containers",
+        }
+    }
+}
+
 /// A limit that stands in the way of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverQuota {

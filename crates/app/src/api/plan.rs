@@ -105,12 +105,23 @@ pub struct UnplacedDocument {
     pub id: String,
     /// Why, in one word.
     pub reason: String,
-    /// How many workers fail each rule, each counted under the first that it fails.
-    pub detail: BTreeMap<String, u64>,
+    /// The same in numbers.
+    pub detail: DetailDocument,
     /// Whether nothing that can happen by itself would make room.
     pub can_never_fit: bool,
     /// Why, in a sentence.
     pub text: String,
+}
+
+/// The numbers of a reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailDocument {
+    /// How many workers fail each rule, each counted under the first that it fails.
+    #[serde(flatten)]
+    pub rules: BTreeMap<String, u64>,
+    /// If a quota is in the way, what is left under it of the resource that is short; 0 if more is used than it allows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub free: BTreeMap<String, u64>,
 }
 
 /// New workers of one pool.
@@ -221,9 +232,10 @@ impl PlanAnswer {
                     gpu_devices: booking.gpu_devices.clone(),
                 }),
                 Verdict::Wait { why, .. } => {
-                    let ReasonDocument { word, text, can_never_fit, rules, .. } =
+                    let ReasonDocument { word, text, can_never_fit, rules, free, .. } =
                         ReasonDocument::of(why, &candidate.ask);
-                    answer.unplaced.push(UnplacedDocument { id, reason: word, detail: rules, can_never_fit, text });
+                    let detail = DetailDocument { rules, free };
+                    answer.unplaced.push(UnplacedDocument { id, reason: word, detail, can_never_fit, text });
                 }
             }
         }

@@ -24,6 +24,10 @@ pub struct ReasonDocument {
     /// The largest there is, if nothing can ever hold the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub largest: Option<LargestDocument>,
+    /// If a quota is in the way, what is left under it of the resource that is short: `cpu_milli`, `memory_mib`,
+    /// `gpu_milli` or `containers`. 0 if more is used than a limit that was lowered allows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub free: BTreeMap<String, u64>,
 }
 
 /// What comes closest to a request that nothing can hold.
@@ -48,12 +52,17 @@ pub struct LargestDocument {
 impl ReasonDocument {
     /// Why a request that asks `ask` waits.
     pub fn of(why: &Why, ask: &Ask) -> Self {
-        let (rules, largest) = match why {
-            Why::NoFit { rules, never } => (rules_document(rules), never.as_ref().map(LargestDocument::of)),
-            _ => (BTreeMap::new(), None),
-        };
         let (word, text) = (why.word().to_owned(), sentence(why, ask));
-        Self { word, text, can_never_fit: why.can_never_fit(), rules, largest }
+        let plain = Self { word, text, can_never_fit: why.can_never_fit(), ..Self::default() };
+        match why {
+            Why::NoFit { rules, never } => {
+                Self { rules: rules_document(rules), largest: never.as_ref().map(LargestDocument::of), ..plain }
+            }
+            Why::Quota(over) => {
+                Self { free: BTreeMap::from([(over.resource.as_str().to_owned(), over.free())]), ..plain }
+            }
+            _ => plain,
+        }
     }
 
     /// It is in line, and no plan has looked at it yet.

@@ -1,5 +1,7 @@
 //! Quotas, to the digit; and waits for room and quota together.
 
+use std::fs::File;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -33,6 +35,37 @@ fn wait_for_reason(fleet: &Fleet, id: &str, words: &str) -> Value {
     fleet.container(id)["reason"].clone()
 }
 
+/// Starts `stowplan run` for a container of the workspace `lab`, and waits until it says so on standard error.
+fn run(fleet: &Fleet, id: &str, cpu: &str, says: &str) -> Child {
+    let line = ["run", "--id", id, "--workspace", "lab", "--cpu", cpu, "--memory", "64Mi", "--", "sleep", "614"];
+    let mut command = fleet.typed(&line);
+    let stderr = fleet.path("run.stderr");
+    let child = command.stdout(Stdio::null()).stderr(File::create(&stderr).unwrap()).spawn().unwrap();
+    fleet.eventually(says, PATIENCE, || std::fs::read_to_string(&stderr).unwrap().contains(says));
+    child
+}
+
+/// Whoever asks why a container waits is told the same, and how much of the quota is free, in words and as a number.
+fn says_what_is_free(fleet: &Fleet, id: &str, words: &str, free_cpu_milli: u64) {
+    let words = format!("quota of workspace lab: {words}");
+    for command in ["status", "explain"] {
+        let said = fleet.stowplan(&[command, id]);
+        assert!(said.code == 0 && said.stdout.contains(&words), "{command}: {said:?}");
+        let json = fleet.stowplan(&[command, id, "--format", "json"]).stdout;
+        let reason = serde_json::from_str::<Value>(&json).unwrap()["reason"].clone();
+        assert_eq!(
+            (&reason["text"], &reason["free"]),
+            (&json!(words), &json!({"cpu_milli": free_cpu_milli})),
+            "{command}"
+        );
+    }
+    let listed = fleet.json("/v1/containers?state=pending");
+    let listed = listed["containers"].as_array().unwrap().iter().find(|container| container["id"] == id).unwrap();
+    for reason in [&listed["reason"], &fleet.json(&format!("/v1/containers/{id}/explain"))["reason"]] {
+        assert_eq!((&reason["text"], &reason["free"]["cpu_milli"]), (&json!(words), &json!(free_cpu_milli)));
+    }
+}
+
 #[test]
 fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
     let mut fleet = Fleet::start_with(1, Options { cpu: "100", ..Options::default() });
@@ -43,7 +76,7 @@ fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
     for id in ["a", "b"] {
         fleet.wait_for_state(id, "running", 1);
     }
-    wait_for_reason(&fleet, "c", "24 of 24 cpu used, needs 16");
+    wait_for_reason(&fleet, "c", "needs 16 cpu, 0 free (24 of 24 used)");
     assert_eq!(fleet.post("/v1/containers", &lab("never", 25)).0, 201);
     let never =
         wait_for_reason(&fleet, "never", "can never fit the quota of workspace lab: needs 25 cpu, the limit is 24");
@@ -51,7 +84,8 @@ fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
     assert_eq!(fleet.stowplan(&["stop", "never"]).code, 0);
 
     fleet.stowplan(&["stop", "a"]);
-    wait_for_reason(&fleet, "c", "12 of 24 cpu used, needs 16");
+    wait_for_reason(&fleet, "c", "needs 16 cpu, 12 free (12 of 24 used)");
+    says_what_is_free(&fleet, "c", "needs 16 cpu, 12 free (12 of 24 used)", 12_000);
     // Others are planned meanwhile, and c is not placed.
     fleet.post("/v1/containers", &request("other", "default", 1, "default"));
     fleet.wait_for_state("other", "running", 1);
@@ -63,18 +97,22 @@ fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
     fleet.post("/v1/containers", &lab("d", 8));
     fleet.wait_for_state("d", "running", 1);
     limit(&mut fleet, 8);
-    fleet.post("/v1/containers", &lab("e", 8));
-    wait_for_reason(&fleet, "e", "24 of 8 cpu used, needs 8");
+    let says = "stowplan: e waits: quota of workspace lab: needs 8 cpu, 0 free (24 of 8 used)";
+    let mut run = run(&fleet, "e", "8", says);
+    wait_for_reason(&fleet, "e", "needs 8 cpu, 0 free (24 of 8 used)");
+    says_what_is_free(&fleet, "e", "needs 8 cpu, 0 free (24 of 8 used)", 0);
     let audit = fleet.stowplan(&["audit"]).stdout;
     assert!(audit.contains("workspace lab may use 8000 cpu_milli and uses 24000: nothing new is placed"), "{audit}");
     for id in ["c", "d"] {
         assert_eq!(fleet.state(id), ("running".to_owned(), 1), "a lowered limit stops nothing");
     }
     fleet.stowplan(&["stop", "c"]);
-    wait_for_reason(&fleet, "e", "8 of 8 cpu used, needs 8");
+    wait_for_reason(&fleet, "e", "needs 8 cpu, 0 free (8 of 8 used)");
     fleet.stowplan(&["stop", "d"]);
     fleet.wait_for_state("e", "running", 1);
     assert_eq!(booked(&fleet)[0], 9_000);
+    fleet.stowplan(&["stop", "e"]);
+    assert_eq!(run.wait().unwrap().code(), Some(143));
 }
 
 #[test]

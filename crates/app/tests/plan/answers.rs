@@ -146,12 +146,12 @@ fn quotas_limit_what_a_workspace_uses() {
                 {"id":"below-the-default","worker":"cpu","gpu_devices":[]}
               ],
               "unplaced": [
-                {"id":"r2","reason":"quota","detail":{},"can_never_fit":false,"text":"quota of workspace team: 12.5 of 24 cpu used, needs 12"},
+                {"id":"r2","reason":"quota","detail":{"free":{"cpu_milli":11500}},"can_never_fit":false,"text":"quota of workspace team: needs 12 cpu, 11.5 free (12.5 of 24 used)"},
                 {"id":"behind","reason":"behind","detail":{},"can_never_fit":false,"text":"1 request is ahead"},
-                {"id":"never","reason":"quota","detail":{},"can_never_fit":true,"text":"can never fit the quota of workspace team: needs 25 cpu, the limit is 24"},
-                {"id":"no-gpus-at-all","reason":"quota","detail":{},"can_never_fit":true,"text":"can never fit the quota of workspace team: needs 1 gpus, the limit is 0"},
-                {"id":"lowered","reason":"quota","detail":{},"can_never_fit":false,"text":"quota of workspace spent: 24 of 8 cpu used, needs 1"},
-                {"id":"default-limit","reason":"quota","detail":{},"can_never_fit":true,"text":"can never fit the quota of workspace default: needs 10001 cpu, the limit is 10000"}
+                {"id":"never","reason":"quota","detail":{"free":{"cpu_milli":11500}},"can_never_fit":true,"text":"can never fit the quota of workspace team: needs 25 cpu, the limit is 24"},
+                {"id":"no-gpus-at-all","reason":"quota","detail":{"free":{"gpu_milli":0}},"can_never_fit":true,"text":"can never fit the quota of workspace team: needs 1 gpus, the limit is 0"},
+                {"id":"lowered","reason":"quota","detail":{"free":{"cpu_milli":0}},"can_never_fit":false,"text":"quota of workspace spent: needs 1 cpu, 0 free (24 of 8 used)"},
+                {"id":"default-limit","reason":"quota","detail":{"free":{"cpu_milli":10000000}},"can_never_fit":true,"text":"can never fit the quota of workspace default: needs 10001 cpu, the limit is 10000"}
               ],
               "new_workers": []
             }

@@ -158,6 +158,7 @@ fn workers_are_read_as_the_server_answers_them() {
     let answered = parsed(&answer(&document, "json"));
     let placed: Vec<_> = answered.placements.iter().map(|p| (p.worker.as_str(), p.gpu_devices.as_slice())).collect();
     assert_eq!(placed, [("half", &[1][..])]);
-    let detail: Vec<_> = answered.unplaced[0].detail.iter().map(|(rule, count)| (rule.as_str(), *count)).collect();
+    let detail: Vec<_> =
+        answered.unplaced[0].detail.rules.iter().map(|(rule, count)| (rule.as_str(), *count)).collect();
     assert_eq!(detail, [("gpu_room", 1), ("memory", 1)]);
 }

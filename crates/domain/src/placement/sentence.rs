@@ -116,12 +116,12 @@ fn over_quota(over: &OverQuota, ask: &Ask) -> String {
         QuotaResource::Gpus => "gpus",
         QuotaResource::Containers => "containers",
     };
-    let (limit, used, needs) = (amount(over.limit), amount(over.used), amount(over.needs));
+    let (limit, used, needs, free) = (amount(over.limit), amount(over.used), amount(over.needs), amount(over.free()));
     let workspace = &ask.workspace;
     if over.can_never_fit() {
         return format!("can never fit the quota of workspace {workspace}: needs {needs} {what}, the limit is {limit}");
     }
-    format!("quota of workspace {workspace}: {used} of {limit} {what} used, needs {needs}")
+    format!("quota of workspace {workspace}: needs {needs} {what}, {free} free ({used} of {limit} used)")
 }
 
 fn wished_gpu(ask: &Ask) -> String {

@@ -116,8 +116,8 @@ fn it_fits_but_for_the_quota() {
         expect![[r#"
             fits [a]
             fails []
-            r1 waits in the quota lot of team: quota of workspace team: 24 of 24 cpu used, needs 1
-            quota of workspace team: 24 of 24 cpu used, needs 1
+            r1 waits in the quota lot of team: quota of workspace team: needs 1 cpu, 0 free (24 of 24 used)
+            quota of workspace team: needs 1 cpu, 0 free (24 of 24 used)
         "#]],
     );
 }

@@ -19,7 +19,7 @@ fn the_plan_counts_what_it_placed_itself() {
         expect![[r#"
             r1 -> a
             r2 -> a
-            r3 waits in the quota lot of team: quota of workspace team: 24 of 24 cpu used, needs 16
+            r3 waits in the quota lot of team: quota of workspace team: needs 16 cpu, 0 free (24 of 24 used)
             r4 waits: can never fit the quota of workspace team: needs 25 cpu, the limit is 24
             r5 -> a
         "#]],
@@ -42,7 +42,7 @@ fn one_that_waits_for_its_quota_runs_when_enough_is_free() {
     check(
         &with_used(12),
         expect![[r#"
-        r3 waits in the quota lot of team: quota of workspace team: 12 of 24 cpu used, needs 16
+        r3 waits in the quota lot of team: quota of workspace team: needs 16 cpu, 12 free (12 of 24 used)
     "#]],
     );
     check(
@@ -63,7 +63,7 @@ fn a_lowered_limit_leaves_nothing_free() {
         request r1 workspace=team
         ",
         expect![[r#"
-            r1 waits in the quota lot of team: quota of workspace team: 24 of 8 cpu used, needs 1
+            r1 waits in the quota lot of team: quota of workspace team: needs 1 cpu, 0 free (24 of 8 used)
         "#]],
     );
 }
@@ -88,11 +88,11 @@ fn each_limit_and_a_limit_of_zero() {
         ",
         expect![[r#"
             m1 -> a
-            m2 waits in the quota lot of m: quota of workspace m: 1Gi of 2Gi memory used, needs 1536Mi
+            m2 waits in the quota lot of m: quota of workspace m: needs 1536Mi memory, 1Gi free (1Gi of 2Gi used)
             g1 -> b gpu[0,1]
-            g2 waits in the quota lot of g: quota of workspace g: 1 of 1.5 gpus used, needs 1
+            g2 waits in the quota lot of g: quota of workspace g: needs 1 gpus, 0.5 free (1 of 1.5 used)
             c1 -> a
-            c2 waits in the quota lot of c: quota of workspace c: 1 of 1 containers used, needs 1
+            c2 waits in the quota lot of c: quota of workspace c: needs 1 containers, 0 free (1 of 1 used)
             z1 waits: can never fit the quota of workspace z: needs 1 cpu, the limit is 0
         "#]],
     );
@@ -141,7 +141,7 @@ fn nobody_passes_one_of_its_workspace_that_waits_for_the_quota() {
         request other workspace=other cpu=1
         ",
         expect![[r#"
-            large waits in the quota lot of team: quota of workspace team: 12 of 24 cpu used, needs 16
+            large waits in the quota lot of team: quota of workspace team: needs 16 cpu, 12 free (12 of 24 used)
             small waits in the quota lot of team: 1 request is ahead
             never waits: can never fit the quota of workspace team: needs 25 cpu, the limit is 24
             other -> a
@@ -178,7 +178,7 @@ fn a_quota_is_asked_before_room() {
         request r1 workspace=team cpu=8
         ",
         expect![[r#"
-            r1 waits in the quota lot of team: quota of workspace team: 20 of 24 cpu used, needs 8
+            r1 waits in the quota lot of team: quota of workspace team: needs 8 cpu, 4 free (20 of 24 used)
         "#]],
     );
 }
