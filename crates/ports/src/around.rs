@@ -28,7 +28,7 @@ use crate::{
     BacklogRepository, ContainerRepository, Leadership, OrdersWaiting, PlacementRepository, PortResult, Ports,
     WorkerRepository,
 };
-pub use retried::Retried;
+pub use retried::{Retried, WAITS, counting_repeats};
 
 /// A call under way.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = PortResult<T>> + Send + 'a>>;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use domain::id::CellName;
+use domain::id::{CellName, Revision};
 use domain::model::backlog::Depth;
 use domain::retry::Backoff;
-use ports::around::{Answering, Around, Retried, wrap};
+use ports::around::{Answering, Around, Retried, WAITS, counting_repeats, wrap};
 use ports::conformance::{Faulty, Harness};
 use ports::rows::{MemoryStore, RowPorts};
 use ports::{PortError, PortResult, Ports};
@@ -16,9 +16,10 @@ fn memory() -> Ports {
     RowPorts::over(MemoryStore::new().expect("memory is there"))
 }
 
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(4) };
+
 fn retried(ports: &Ports, repeats: u32) -> Ports {
-    let backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(4) };
-    Retried { backoff, repeats, seed: 1 }.over(ports)
+    Retried { backoff: BACKOFF, repeats, within: Duration::MAX, once: &[], seed: 1 }.over(ports)
 }
 
 /// The memory store, which never fails, under `Retried`.
@@ -72,15 +73,28 @@ impl Around for Dead {
     }
 }
 
+fn cell() -> CellName {
+    CellName::new("main").expect("a name")
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future)
+}
+
 /// Asks the ports for something.
 fn ask(ports: &Ports) -> PortResult<Depth> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(ports.backlog.depth(&CellName::new("main").expect("a name")))
+    block_on(ports.backlog.depth(&cell()))
+}
+
+/// The ports of a store that is dead, and how often it was called.
+fn dead(error: fn() -> PortError) -> (Ports, Arc<AtomicU32>) {
+    let calls = Arc::new(AtomicU32::new(0));
+    (wrap(&memory(), Dead { calls: Arc::clone(&calls), error }), calls)
 }
 
 fn calls_of(error: fn() -> PortError) -> u32 {
-    let calls = Arc::new(AtomicU32::new(0));
-    let dead = wrap(&memory(), Dead { calls: Arc::clone(&calls), error });
+    let (dead, calls) = dead(error);
     ask(&retried(&dead, 5)).expect_err("it is dead");
     calls.load(Ordering::Relaxed)
 }
@@ -98,4 +112,41 @@ fn who_does_not_repeat_sees_the_faults() {
     let faulty = Faulty::over(&memory(), 7);
     let away = (0..100).filter(|_| ask(&faulty).is_err()).count();
     assert!((10..50).contains(&away), "{away} of 100");
+}
+
+#[test]
+fn no_repeat_begins_when_the_time_is_up() {
+    let (dead, calls) = dead(|| PortError::unavailable("away"));
+    let within = Duration::from_millis(50);
+    let began = std::time::Instant::now();
+    ask(&Retried { backoff: BACKOFF, repeats: u32::MAX, within, once: &[], seed: 1 }.over(&dead)).expect_err("dead");
+    // Each pause is 2 to 4 ms, but for the first two.
+    let calls = calls.load(Ordering::Relaxed);
+    assert!((2..=28).contains(&calls), "{calls} calls");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_is_tried_once_is_not_repeated() {
+    let (dead, calls) = dead(|| PortError::unavailable("away"));
+    let retried = Retried { backoff: BACKOFF, repeats: 5, within: Duration::MAX, once: WAITS, seed: 1 }.over(&dead);
+    block_on(retried.backlog.wait(&cell(), Revision(0), Duration::ZERO)).expect_err("dead");
+    block_on(retried.placements.wait(&cell(), Revision(0), Duration::ZERO)).expect_err("dead");
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+    ask(&retried).expect_err("dead");
+    assert_eq!(calls.load(Ordering::Relaxed), 8);
+}
+
+#[test]
+fn who_asks_is_told_how_often_it_was_said_again() {
+    let (dead, _) = dead(|| PortError::unavailable("away"));
+    let retried_five = retried(&dead, 5);
+    block_on(async {
+        let cell = cell();
+        let ask = || async { retried_five.backlog.depth(&cell).await.is_ok() };
+        assert_eq!(counting_repeats(ask()).await, (false, 5));
+        assert!(!ask().await, "nobody counts");
+        assert_eq!(counting_repeats(async { (ask().await, ask().await) }).await, ((false, false), 10));
+        assert_eq!(counting_repeats(retried(&memory(), 5).backlog.depth(&cell)).await.1, 0);
+    });
 }
