@@ -47,16 +47,15 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
 
     let metrics = Arc::new(Metrics::default());
-    let ports = metered(&store, &metrics, None);
     let scheduler = Scheduler::new(
-        ports.clone(),
+        metered(&store, &metrics, None),
         metered(&store, &metrics, Some("housekeeping")),
         settings(&config)?,
         Arc::new(Watch::new(Arc::clone(&metrics))),
     );
     let view = PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()) };
     let server = Server {
-        ports,
+        ports: for_callers(&store, &metrics, config.keepalive)?,
         cell: config.cell.clone(),
         token: config.token.clone(),
         view: Arc::new(view),
@@ -75,6 +74,11 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     stop.send_replace(true);
     planning.await?;
     Ok(())
+}
+
+/// The store as those who call over HTTP have it: asked again if it is away for a moment, each try a call that counts.
+pub fn for_callers(store: &Ports, metrics: &Arc<Metrics>, keepalive: Duration) -> anyhow::Result<Ports> {
+    wiring::patient(&metered(store, metrics, None), keepalive)
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {

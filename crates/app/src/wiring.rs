@@ -2,13 +2,25 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::retry::Backoff;
 use ports::Ports;
+use ports::around::{Retried, WAITS};
 use ports::rows::{MemoryStore, RowPorts, RowStore};
 
 use crate::config::{Config, StoreKind};
 use crate::embedded::EmbeddedStore;
+
+/// Between two tries of a call for somebody who waits for the answer.
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_millis(100) };
+/// How often such a call is repeated at most: about as often as fits into [`PATIENCE_MAX`].
+const REPEATS: u32 = 6;
+/// How much longer it may take for being repeated: a lost reply or a reconnect, not an outage.
+const PATIENCE_MAX: Duration = Duration::from_millis(500);
+/// It is at most this part of the keepalive, a quarter of what is between two beats of an agent.
+const PATIENCE_IN_KEEPALIVE: u32 = 20;
 
 /// Opens the store that the configuration names.
 pub fn open(config: &Config) -> anyhow::Result<Ports> {
@@ -19,6 +31,14 @@ pub fn open(config: &Config) -> anyhow::Result<Ports> {
         }
         StoreKind::Memory => RowPorts::over(MemoryStore::new()?),
     })
+}
+
+/// The same ports for those who call over HTTP: they ask a store that is away for a moment again. Who follows the cell
+/// in a wait begins anew by itself, for what it counted from may be gone with the store.
+pub fn patient(ports: &Ports, keepalive: Duration) -> anyhow::Result<Ports> {
+    let within = PATIENCE_MAX.min(keepalive / PATIENCE_IN_KEEPALIVE);
+    let seed = getrandom::u64()?;
+    Ok(Retried { backoff: BACKOFF, repeats: REPEATS, within, once: WAITS, seed }.over(ports))
 }
 
 /// Opens the store in a folder, which no server may have open, to read its rows.

@@ -12,8 +12,9 @@ use domain::container::{Phase, State as ContainerState, Waiting};
 use domain::id::{ContainerId, WorkerId, Workspace};
 use domain::model::Filter;
 use domain::model::backlog::SubmitOutcome;
-use domain::model::containers::Found;
+use domain::model::containers::{Found, StopOutcome};
 use domain::request::Submission;
+use ports::around::counting_repeats;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ pub(super) async fn submit(State(room): State<Arc<Room>>, Body(bytes): Body) -> 
         OneOrList::One(request) => {
             let submission = request.to_submission()?;
             let id = submission.id.to_string();
-            let outcomes = room.ports.backlog.submit(&room.cell, now(), vec![submission]).await?;
+            let outcomes = hand_in(&room, vec![submission]).await?;
             failpoints::pass(Point::Submitted, 1);
             let outcome = outcomes.first().ok_or_else(|| Refusal::new(Kind::Internal, "the store gave no answer"))?;
             answer_one(&id, outcome)
@@ -56,12 +57,33 @@ pub(super) async fn submit(State(room): State<Arc<Room>>, Body(bytes): Body) -> 
             let submissions = each("", &requests, RequestDocument::to_submission)?;
             check_ids(&submissions)?;
             let ids: Vec<_> = submissions.iter().map(|submission| submission.id.to_string()).collect();
-            let outcomes = room.ports.backlog.submit(&room.cell, now(), submissions).await?;
+            let outcomes = hand_in(&room, submissions).await?;
             failpoints::pass(Point::Submitted, ids.len());
             let outcomes = ids.iter().zip(&outcomes).map(|(id, outcome)| SubmitDocument::of(id, outcome)).collect();
             Ok(Json(SubmitAnswer { outcomes }).into_response())
         }
     }
+}
+
+/// Hands requests in, and knows again what a try of this very call handed in whose answer was lost: who is told that his
+/// id was there already may choose another, and have it run twice.
+async fn hand_in(room: &Room, submissions: Vec<Submission>) -> Result<Vec<SubmitOutcome>, Refusal> {
+    let now = now();
+    let ids: Vec<_> = submissions.iter().map(|submission| submission.id.clone()).collect();
+    let (outcomes, repeats) = counting_repeats(room.ports.backlog.submit(&room.cell, now, submissions)).await;
+    let mut outcomes = outcomes?;
+    if repeats == 0 || !outcomes.iter().any(|outcome| matches!(outcome, SubmitOutcome::Already(_))) {
+        return Ok(outcomes);
+    }
+    let found = room.ports.containers.get(&room.cell, ids).await?;
+    for (outcome, found) in outcomes.iter_mut().zip(found) {
+        // No step writes a time before that of its call.
+        let since = found.is_none_or(|found| found.row.submitted >= now);
+        if since && matches!(outcome, SubmitOutcome::Already(_)) {
+            *outcome = SubmitOutcome::Accepted;
+        }
+    }
+    Ok(outcomes)
 }
 
 fn answer_one(id: &str, outcome: &SubmitOutcome) -> Result<Response, Refusal> {
@@ -207,9 +229,16 @@ fn no_such_container(id: &ContainerId) -> Refusal {
 /// `POST /v1/containers/{id}/stop`
 pub(super) async fn stop(State(room): State<Arc<Room>>, id: Id) -> Answer<StopDocument> {
     let id = id.read(ContainerId::new)?;
-    let outcomes = room.ports.containers.stop(&room.cell, now(), vec![id.clone()]).await?;
-    let outcome = outcomes.into_iter().next().and_then(|outcome| StopDocument::of(id.as_str(), outcome));
-    outcome.map(Json).ok_or_else(|| no_such_container(&id))
+    let now = now();
+    let (outcomes, repeats) = counting_repeats(room.ports.containers.stop(&room.cell, now, vec![id.clone()])).await;
+    let mut outcome = outcomes?.into_iter().next().unwrap_or(StopOutcome::NoSuchContainer);
+    if repeats > 0 && outcome == StopOutcome::Ended(Phase::Stopped) {
+        let end = find(&room, &id).await?.row.last_end;
+        if end.is_some_and(|end| end.at >= now) {
+            outcome = StopOutcome::Stopped;
+        }
+    }
+    StopDocument::of(id.as_str(), outcome).map(Json).ok_or_else(|| no_such_container(&id))
 }
 
 /// `GET /v1/containers/{id}/logs`

@@ -9,6 +9,7 @@ use domain::id::{Incarnation, WorkerId};
 use domain::model::FleetName;
 use domain::model::workers::{Look, RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome};
 use domain::worker::{Status, WorkerRow};
+use ports::around::counting_repeats;
 use serde::Deserialize;
 
 use super::answer::{Answer, Refusal};
@@ -125,9 +126,12 @@ pub(super) async fn drain(
 
 async fn set_status(room: &Room, id: &Id, change: StatusChange) -> Answer<WorkerOutcome> {
     let id = id.read(WorkerId::new)?;
-    let outcomes = room.ports.workers.set_status(&room.cell, now(), vec![(id.clone(), change)]).await?;
-    match outcomes.first() {
+    let changes = vec![(id.clone(), change)];
+    let (outcomes, repeats) = counting_repeats(room.ports.workers.set_status(&room.cell, now(), changes)).await;
+    match outcomes?.first() {
         Some(StatusOutcome::Done) => Ok(done(&id, "done")),
+        // Most likely by the try whose answer was lost.
+        Some(StatusOutcome::Already) if repeats > 0 => Ok(done(&id, "done")),
         Some(StatusOutcome::Already) => Ok(done(&id, "already")),
         Some(StatusOutcome::NoSuchWorker) | None => Err(no_such_worker(&id)),
     }
@@ -145,7 +149,10 @@ pub(super) async fn remove(
 ) -> Answer<WorkerOutcome> {
     let id = id.read(WorkerId::new)?;
     let how = match (call.lost, call.incarnation) {
-        (false, None) => RemoveHow::IfEmpty,
+        (false, None) => {
+            find(&room, &id).await?;
+            RemoveHow::IfEmpty
+        }
         (false, Some(_)) => {
             return Err(BadField::new("incarnation", "is read only with lost; add \"lost\": true").into());
         }
@@ -157,9 +164,12 @@ pub(super) async fn remove(
     };
     for _ in 0..REMOVE_STEPS_MAX {
         let removals = vec![(id.clone(), how)];
-        let outcomes = room.ports.workers.remove(&room.cell, now(), removals, GIVE_BACK).await?;
-        match outcomes.first() {
+        let removal = room.ports.workers.remove(&room.cell, now(), removals, GIVE_BACK);
+        let (outcomes, repeats) = counting_repeats(removal).await;
+        match outcomes?.first() {
             Some(RemoveOutcome::Done) => return Ok(done(&id, "done")),
+            // It was there a moment ago: a try whose answer was lost removed it.
+            Some(RemoveOutcome::NoSuchWorker) if repeats > 0 => return Ok(done(&id, "done")),
             Some(RemoveOutcome::NoSuchWorker) | None => return Err(no_such_worker(&id)),
             Some(RemoveOutcome::Owns(count)) => return Err(owns(&id, *count)),
             Some(RemoveOutcome::Registered) => {

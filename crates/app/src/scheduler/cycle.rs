@@ -282,6 +282,7 @@ impl<'a> Cycle<'a> {
     }
 
     /// Commits decisions, repeating the same until the store answers, and books what was placed in the view.
+    /// `Retried` would give up in time, which a batch of unknown outcome must not, and hide what the observer is told.
     async fn finalize(&self, decisions: &[Decision], deciding: &[&InLine]) -> PortResult<CommitAnswer> {
         let commit = Commit { decisions: decisions.to_vec(), limits: self.limits(deciding), ..Commit::default() };
         let mut tries = 0;

@@ -10,7 +10,7 @@ use app::api::token::Token;
 use app::http::{Server, now, serve};
 use app::observe::{Metrics, Watch};
 use app::scheduler::{Scheduler, Settings};
-use app::serve::PlannersView;
+use app::serve::{PlannersView, for_callers};
 use domain::batch::BatchPolicy;
 use domain::fleet::Policy;
 use domain::id::{CellName, PlannerId};
@@ -28,12 +28,17 @@ pub(crate) struct Setup {
     pub(crate) keepalive: Duration,
     pub(crate) grace: Duration,
     pub(crate) plans: bool,
+    /// What the HTTP side has in the place of the store; the store itself if none.
+    pub(crate) store: Option<Between>,
 }
+
+/// Stands between a server and its store.
+pub(crate) type Between = Box<dyn FnOnce(&Ports) -> Ports + Send>;
 
 impl Default for Setup {
     fn default() -> Self {
         let (keepalive, grace) = (Duration::from_mins(2), Duration::from_secs(15));
-        Self { token: None, keepalive, grace, plans: true }
+        Self { token: None, keepalive, grace, plans: true, store: None }
     }
 }
 
@@ -66,15 +71,17 @@ impl Bench {
             keep: Keep::default(),
             clock: now,
         };
-        let watch_metrics = Arc::new(Watch::new(Arc::new(Metrics::default())));
+        let metrics = Arc::new(Metrics::default());
+        let watch_metrics = Arc::new(Watch::new(Arc::clone(&metrics)));
         let scheduler = Scheduler::new(ports.clone(), ports.clone(), settings, watch_metrics);
         let view = Arc::new(PlannersView { planner: scheduler.planner(), policy: Arc::new(policy) });
         let (stop, stopping) = watch::channel(false);
         if setup.plans {
             tokio::spawn(scheduler.run(stopping.clone()));
         }
+        let store = setup.store.map_or_else(|| ports.clone(), |between| between(&ports));
         let server = Server {
-            ports: ports.clone(),
+            ports: for_callers(&store, &metrics, setup.keepalive).expect("randomness"),
             cell,
             token: setup.token.map(|token| Token::new(token).expect("a token")),
             view,
