@@ -1,4 +1,12 @@
-//! The place of the Redis store, which is not written yet.
-//!
-//! It will implement the five ports of `ports` by hand, its steps in Lua, and pass the conformance kit. Until then the
-//! stores are the embedded one and the one in memory, both in `app` and `ports::rows`.
+//! The Redis store: the five ports by hand, each step one script that reads, decides, and then writes.
+
+mod config;
+mod connection;
+mod error;
+mod keys;
+mod scripts;
+mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use config::{BadConfig, RedisConfig};
