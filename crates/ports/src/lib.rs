@@ -18,6 +18,7 @@ pub mod conformance;
 #[doc(hidden)]
 pub mod random;
 pub mod rows;
+pub mod signals;
 pub mod wire;
 
 use std::sync::Arc;

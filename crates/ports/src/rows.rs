@@ -6,19 +6,18 @@
 mod finished;
 mod memory;
 mod repositories;
-mod signals;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use domain::id::{CellName, Revision};
+use domain::id::{CellName, Revision, WorkerId};
 use domain::model::{Change, Fence, Rows};
 
+use crate::signals::{Heights, Signals};
 use crate::{Limits, PortError, PortResult, Ports};
 use finished::Finished;
 pub use memory::MemoryStore;
-use signals::Signals;
 
 /// The rows of one cell within one transaction.
 pub type RowsOf<'a> = dyn Rows<Error = PortError> + 'a;
@@ -93,14 +92,16 @@ impl<S: RowStore> RowPorts<S> {
         let answer = slot.clone();
         let run = move |rows: &RowsOf<'_>| {
             let (answer_now, changes) = step(rows)?;
-            answer.put((answer_now, signals::Effect::of(&changes)));
+            answer.put((answer_now, effect_of(&changes)));
             Ok(changes)
         };
         let (store, signals, cell) = (Arc::clone(&self.store), Arc::clone(&self.signals), cell.clone());
         let written = async move {
             store.write(&cell, Box::new(run)).await?;
             let (answer, effect) = slot.take()?;
-            signals.raise(&cell, effect);
+            if let Some((heights, ordered)) = effect {
+                signals.raise(&cell, heights, ordered);
+            }
             Ok(answer)
         };
         Finished::of(written).await
@@ -149,6 +150,24 @@ impl<S: RowStore> RowPorts<S> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(cell.clone());
         Ok(())
     }
+}
+
+/// What a step means to those who wait: how far it brought the cell, and which workers it gave orders. Nothing if it
+/// wrote nothing.
+fn effect_of(changes: &[Change]) -> Option<(Heights, Vec<WorkerId>)> {
+    let cell = changes.iter().find_map(|change| match change {
+        Change::Cell(row) => Some(row),
+        _ => None,
+    })?;
+    let ordered = changes.iter().filter_map(|change| match change {
+        Change::Container(replace) => replace.after.as_ref()?.state.placement(),
+        _ => None,
+    });
+    let ordered = ordered.filter(|place| place.order == cell.revision).map(|place| place.worker.clone());
+    let mut ordered: Vec<_> = ordered.collect();
+    ordered.sort();
+    ordered.dedup();
+    Some((Heights::of(cell), ordered))
 }
 
 /// Where a step leaves its answer.

@@ -14,11 +14,11 @@ mod worker;
 
 use std::fmt::Display;
 
-use domain::container::{ContainerRow, Output};
+use domain::container::{ContainerRow, End, Output};
 use domain::model::{CellRow, UsageRow};
-use domain::request::Body;
-use domain::wait::LotRow;
-use domain::worker::WorkerRow;
+use domain::request::{Ask, Body};
+use domain::wait::{LotRow, Why};
+use domain::worker::{WorkerRow, WorkerSpec};
 
 use crate::{PortError, PortResult};
 use field::{Field, Form};
@@ -37,7 +37,7 @@ enum NoRow {
     Version { found: u8 },
 }
 
-/// A row that has an encoding.
+/// A row that has an encoding, or a part of one that a store may keep by itself.
 pub trait Row: Sized {
     /// The row as bytes; an error if it holds an integer beyond 53 bits, which no reader would accept.
     fn encode(&self) -> PortResult<Vec<u8>>;
@@ -61,13 +61,17 @@ macro_rules! rows {
 }
 
 rows! {
+    Ask "what is asked"
     Body "a body"
     CellRow "the cell's row"
     ContainerRow "a container"
+    End "an end"
     LotRow "a lot"
     Output "an output"
     UsageRow "usage"
+    Why "a reason to wait"
     WorkerRow "a worker"
+    WorkerSpec "what a worker is"
 }
 
 fn encode<T: Field>(word: &str, row: &T) -> PortResult<Vec<u8>> {

@@ -16,13 +16,12 @@ use domain::request::{OrderKey, Submission};
 use domain::time::Timestamp;
 use domain::wait::LotKey;
 use domain::worker::{CallAnswer, Caller};
-use tokio::time::{Instant, timeout};
 
-use super::signals::Heights;
 use super::{RowPorts, RowStore};
+use crate::signals::Heights;
 use crate::{
     BacklogRepository, ContainerRepository, Leadership, OrdersWaiting, PlacementRepository, PortResult,
-    WorkerRepository, WorkersConcerned,
+    WorkerRepository,
 };
 
 /// How often the cell's row is read while somebody waits for what another process may write.
@@ -36,21 +35,9 @@ impl<S: RowStore> RowPorts<S> {
         at_most: Duration,
         reached: impl Fn(&Heights) -> bool + Send,
     ) -> PortResult<Heights> {
-        let deadline = Instant::now() + at_most;
-        let signal = self.signals.of(cell);
-        let mut heights = signal.subscribe();
         let poll = if self.store.limits().exclusive { at_most } else { POLL };
-        loop {
-            let row = self.read(cell, |rows| rows.cell()).await?;
-            signal.reach_read(Heights::of(&row));
-            let now = *heights.borrow_and_update();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if reached(&now) || left.is_zero() {
-                return Ok(now);
-            }
-            // A wait that fails, or runs out, ends with another look at the row.
-            let _ = timeout(poll.min(left), heights.wait_for(|now| reached(now))).await;
-        }
+        let read = || self.read(cell, |rows| Ok(Heights::of(&rows.cell()?)));
+        self.signals.of(cell).wait(at_most, poll, read, reached).await
     }
 }
 
@@ -171,10 +158,7 @@ impl<S: RowStore> PlacementRepository for RowPorts<S> {
 
     async fn wait(&self, cell: &CellName, seen: Revision, at_most: Duration) -> PortResult<OrdersWaiting> {
         let heights = self.wait_for(cell, at_most, |now| now.ordered > seen).await?;
-        let none = || WorkersConcerned::These(Vec::new());
-        let later = heights.ordered > seen;
-        let workers = if later { self.signals.of(cell).concerned_since(seen) } else { none() };
-        Ok(OrdersWaiting { upto: heights.ordered.max(seen), workers })
+        Ok(self.signals.of(cell).orders_after(seen, &heights))
     }
 }
 
