@@ -1,12 +1,53 @@
 //! The Redis store: the five ports by hand, each step one script that reads, decides, and then writes.
+//!
+//! A call of a port goes through its file (`backlog`, `workers`, `placements`, `containers`, `leadership`), which says it
+//! in the words of a script, to [`store`], which runs the script where the cell lives. The scripts in `lua/` follow
+//! `domain::model` step by step; `lua/step.lua` is the overlay of a step. `records` reads rows back, `connection` talks to
+//! servers, `subscription` hears what steps say of themselves.
 
+mod backlog;
 mod config;
 mod connection;
+mod containers;
 mod error;
 mod keys;
+mod leadership;
+mod placements;
+mod records;
 mod scripts;
+mod store;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod told;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ports::{Limits, PortResult, Ports};
 
 pub use config::{BadConfig, RedisConfig};
+use connection::Connections;
+use store::Store;
+
+/// How often a cell is read while somebody waits and its events are not heard.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The ports of a Redis store.
+struct RedisPorts {
+    store: Arc<Store>,
+}
+
+/// Opens the store; connects when it is first used.
+pub fn open(config: RedisConfig) -> PortResult<Ports> {
+    let ports = Arc::new(RedisPorts { store: Store::new(Arc::new(Connections::new(config)?)) });
+    Ok(Ports {
+        backlog: ports.clone(),
+        workers: ports.clone(),
+        placements: ports.clone(),
+        containers: ports.clone(),
+        leadership: ports,
+        limits: Limits::default(),
+    })
+}

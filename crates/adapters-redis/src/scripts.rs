@@ -1,10 +1,52 @@
-//! The scripts, each known to the server by the digest of its source.
+//! The scripts: each is a few parts put together, and known to the server by the digest of its source.
 
-/// A script: its name for messages, and its source.
+use deadpool_redis::redis;
+
+/// A script: its name for messages, its source, and the digest by which the server knows it.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) source: String,
-    /// The SHA-1 of the source in hexadecimal, by which the server knows it.
+    /// The SHA-1 of the source, in hexadecimal.
     pub(crate) digest: String,
+}
+
+impl Script {
+    fn of(name: &'static str, parts: &[&str]) -> Self {
+        let source = parts.concat();
+        let digest = redis::Script::new(&source).get_hash().to_owned();
+        Self { name, source, digest }
+    }
+}
+
+const CELL: &str = include_str!("lua/cell.lua");
+const STEP: &str = include_str!("lua/step.lua");
+const LIFE: &str = include_str!("lua/life.lua");
+
+macro_rules! scripts {
+    (read: $($read:ident)*; write: $($write:ident)*;) => {
+        /// All scripts.
+        #[derive(Debug)]
+        pub(crate) struct Scripts {
+            $(pub(crate) $read: Script,)*
+            $(pub(crate) $write: Script,)*
+        }
+
+        impl Scripts {
+            pub(crate) fn new() -> Self {
+                Self {
+                    $($read: Script::of(stringify!($read), &[CELL, include_str!(concat!("lua/", stringify!($read), ".lua"))]),)*
+                    $($write: Script::of(
+                        stringify!($write),
+                        &[CELL, STEP, LIFE, include_str!(concat!("lua/", stringify!($write), ".lua"))],
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+scripts! {
+    read: beats depth export found get heights list look next;
+    write: acquire commit forget heartbeat lose register remove renew report rewind set_status stop submit take;
 }

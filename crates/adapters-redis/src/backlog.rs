@@ -1,0 +1,263 @@
+//! Requests that wait.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::container::Phase;
+use domain::id::{CellName, ContainerId, Revision};
+use domain::model::CALL_ITEMS_MAX;
+use domain::model::backlog::{Depth, InLine, Line, SubmitOutcome};
+use domain::placement::Candidate;
+use domain::request::{OrderKey, PRIORITY_STEP, Submission};
+use domain::time::Timestamp;
+use domain::wait::LotKey;
+use ports::{BacklogRepository, PortError, PortResult, Source};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::Role;
+use crate::records::{self, Bytes};
+use crate::store::mark;
+use crate::{POLL, RedisPorts};
+
+#[derive(Serialize)]
+struct Submit<'a> {
+    now: u64,
+    /// Nothing of it is written while the server's memory is full.
+    needs_memory: bool,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    position: usize,
+    digest: String,
+    workspace: &'a str,
+    cpu: u64,
+    memory: u64,
+    gpus: u32,
+    milli: u32,
+    if_silent: &'static str,
+    /// By how many milliseconds its priority puts it ahead of its time.
+    ahead: i64,
+    ask: String,
+    body: String,
+}
+
+fn item(position: usize, submission: &Submission) -> PortResult<Item<'_>> {
+    let ask = &*submission.ask;
+    let key = OrderKey::new(Timestamp(0), ask.priority, Revision(0), 0);
+    let (gpus, milli) = ask.gpu.as_ref().map_or((0, 0), |gpu| (gpu.count, gpu.milli));
+    Ok(Item {
+        id: submission.id.as_str(),
+        position,
+        digest: format!("{:032x}", submission.digest().0),
+        workspace: ask.workspace.as_str(),
+        cpu: ask.cpu_milli,
+        memory: ask.memory_mib,
+        gpus,
+        milli,
+        if_silent: records::if_silent_word(submission.if_silent),
+        ahead: -key.rank,
+        ask: records::text(ask)?,
+        body: records::body_text(&submission.body)?,
+    })
+}
+
+/// A place in line, as scripts read it.
+type Place = (i64, u64, u32);
+
+/// A place as scripts can write it down. What lies beyond all that they can is at the end that it is nearest to.
+fn place(key: OrderKey) -> Option<Place> {
+    (key.rank >= -RANK_BIAS).then_some((key.rank, key.revision.0, key.position.min(u32::from(u16::MAX))))
+}
+
+/// Ranks go below 0 by at most the worth of a priority; see `place_in_line` in `lua/cell.lua`.
+const RANK_BIAS: i64 = 1 << 33;
+const _: () = assert!(PRIORITY_STEP.as_millis() as i64 * 100 < RANK_BIAS);
+
+#[derive(Serialize)]
+struct Next {
+    after: Option<Place>,
+    limit: usize,
+    lots: Vec<(String, usize, Option<Place>)>,
+}
+
+#[derive(Deserialize)]
+struct Read<'a> {
+    #[serde(borrow)]
+    ready: Vec<(Bytes<'a>, Bytes<'a>)>,
+    #[serde(borrow)]
+    lots: Vec<Vec<(Bytes<'a>, Bytes<'a>)>>,
+    mark: (u64, u64),
+}
+
+/// Where one waits, as the tables of who waits are sorted: its place, and its id.
+fn standing(member: &[u8]) -> Result<(OrderKey, &str), Source> {
+    let (rank, rest) = member.split_first_chunk::<8>().ok_or("it has no rank")?;
+    let (revision, rest) = rest.split_first_chunk::<7>().ok_or("it has no revision")?;
+    let (position, id) = rest.split_first_chunk::<2>().ok_or("it has no position")?;
+    let revision = revision.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let key = OrderKey {
+        rank: i64::from_be_bytes(*rank) - RANK_BIAS,
+        revision: Revision(revision),
+        position: u32::from(u16::from_be_bytes(*position)),
+    };
+    Ok((key, std::str::from_utf8(id)?))
+}
+
+fn waiting(id: &str, row: &[u8]) -> PortResult<InLine> {
+    let row = records::container(id, row)?;
+    Ok(InLine {
+        candidate: Candidate {
+            lot: row.state.lot().cloned(),
+            id: row.id,
+            key: row.key,
+            attempt: row.attempt,
+            ask: row.ask,
+            if_silent: row.if_silent,
+        },
+        submitted: row.submitted,
+    })
+}
+
+fn bad_member(source: Source) -> PortError {
+    PortError::corrupt("a place in line", source)
+}
+
+/// The members of a lot that can be decoded, and where the last that was read stands.
+fn members(read: &[(Bytes, Bytes)]) -> PortResult<(Vec<InLine>, Option<OrderKey>)> {
+    let (mut members, mut last) = (Vec::new(), None);
+    for (member, row) in read {
+        let (key, id) = standing(member.0).map_err(bad_member)?;
+        members.extend(waiting(id, row.0).ok());
+        last = Some(key);
+    }
+    Ok((members, last))
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+struct Counted<'a> {
+    ready: u64,
+    phases: [u64; Phase::ALL.len()],
+    #[serde(borrow)]
+    first: Bytes<'a>,
+}
+
+impl RedisPorts {
+    /// Reads on in a lot, past those that cannot be decoded: they keep nobody behind them waiting.
+    async fn read_on(
+        &self,
+        cell: &CellName,
+        lot: &LotKey,
+        wanted: usize,
+        mut after: Option<OrderKey>,
+        found: &mut Vec<InLine>,
+    ) -> PortResult<()> {
+        let mut left = CALL_ITEMS_MAX;
+        while found.len() < wanted && left > 0 {
+            let limit = (wanted - found.len()).min(left);
+            let lots = vec![(records::lot_name(lot), limit, after.and_then(place))];
+            let next = Next { after: None, limit: 0, lots };
+            let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
+            let read: Read = answer.read()?;
+            let page = read.lots.first().map_or(&[][..], Vec::as_slice);
+            let (more, last) = members(page)?;
+            found.extend(more);
+            if page.len() < limit {
+                return Ok(());
+            }
+            left -= page.len();
+            after = last;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BacklogRepository for RedisPorts {
+    async fn submit(
+        &self,
+        cell: &CellName,
+        now: Timestamp,
+        submissions: Vec<Submission>,
+    ) -> PortResult<Vec<SubmitOutcome>> {
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        let mut items = Vec::with_capacity(submissions.len());
+        for (position, submission) in submissions.iter().take(CALL_ITEMS_MAX).enumerate() {
+            match submission.ask.check().and_then(|()| submission.body.check()) {
+                Ok(()) => {
+                    items.push(item(position, submission)?);
+                    outcomes.push(None);
+                }
+                Err(bad) => outcomes.push(Some(SubmitOutcome::Invalid(bad))),
+            }
+        }
+        let submit = Submit { now: now.0, needs_memory: true, items };
+        let answer = self.store.run(Role::Callers, cell, &self.store.scripts.submit, &submit).await?;
+        let mut words = answer.read::<Vec<&str>>()?.into_iter();
+        let outcome = |known: Option<SubmitOutcome>| match known {
+            Some(outcome) => Ok(outcome),
+            None => match words.next() {
+                Some("accepted") => Ok(SubmitOutcome::Accepted),
+                Some("conflict") => Ok(SubmitOutcome::Conflict),
+                Some(word) => records::phase(word).map(SubmitOutcome::Already),
+                None => Err("it is short".into()),
+            },
+        };
+        let outcomes: Result<_, _> = outcomes.into_iter().map(outcome).collect();
+        outcomes.map_err(|source| PortError::corrupt("the answer of submit", source))
+    }
+
+    async fn depth(&self, cell: &CellName) -> PortResult<Depth> {
+        let answer = self.store.run(Role::Planner, cell, &self.store.scripts.depth, &Nothing {}).await?;
+        let counted: Counted = answer.read()?;
+        let first = records::container("first", counted.first.0).ok();
+        let pending = counted.phases[Phase::Pending as usize];
+        Ok(Depth {
+            ready: counted.ready,
+            parked: pending.saturating_sub(counted.ready),
+            oldest_ready: first.map(|row| row.submitted),
+            phases: counted.phases,
+        })
+    }
+
+    async fn next(
+        &self,
+        cell: &CellName,
+        after: Option<OrderKey>,
+        limit: usize,
+        lots: Vec<(LotKey, usize)>,
+    ) -> PortResult<Line> {
+        let named = lots.iter().map(|(lot, count)| (records::lot_name(lot), (*count).min(CALL_ITEMS_MAX), None));
+        let next = Next { after: after.and_then(place), limit: limit.min(CALL_ITEMS_MAX), lots: named.collect() };
+        let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
+        let read: Read = answer.read()?;
+        let mut line = Line { ready: Vec::new(), lots: Vec::new(), corrupt: Vec::new(), mark: mark(read.mark) };
+        for (member, row) in &read.ready {
+            let (key, id) = standing(member.0).map_err(bad_member)?;
+            match waiting(id, row.0) {
+                Ok(waiting) => line.ready.push(waiting),
+                Err(_) => line.corrupt.push((key, ContainerId::new(id).map_err(|bad| bad_member(bad.into()))?)),
+            }
+        }
+        for ((lot, count), page) in lots.into_iter().zip(&read.lots) {
+            let (mut found, last) = members(page)?;
+            let wanted = count.min(CALL_ITEMS_MAX);
+            if found.len() < page.len() && page.len() == wanted {
+                self.read_on(cell, &lot, wanted, last, &mut found).await?;
+            }
+            line.lots.push((lot, found));
+        }
+        Ok(line)
+    }
+
+    async fn wait(&self, cell: &CellName, seen: Revision, at_most: Duration) -> PortResult<Revision> {
+        let read = || self.store.heights(Role::Planner, cell);
+        let heights = self.store.signal(cell).wait(at_most, POLL, read, |now| now.woken > seen).await?;
+        Ok(heights.revision)
+    }
+}

@@ -1,0 +1,143 @@
+-- What every script begins with: the cell's tables, what is asked, and how the cell's own row is laid out.
+--
+-- KEYS are the cell's tables, in the order of keys.rs. ARGV[1] is what is asked, and what is returned is the answer, both
+-- as MessagePack. A row is an array whose first element is its version; none is false, and an absent number -1.
+
+local CELL, CONTAINERS, BODIES, OUTPUTS, WORKERS, BEATS, LOTS, USAGE =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local READY, PARKED, OWNED, PHASES, WORKSPACES, ENDED, CHANGES, FLEET =
+  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+
+local call, pack, unpack_row = redis.call, cmsgpack.pack, cmsgpack.unpack
+local envelope = unpack_row(ARGV[1])
+local asked, word = envelope[1], envelope[2]
+
+local VERSION = 1
+local ITEMS_MAX = 5000 -- what one call reads or carries at most
+local ARGUMENTS_MAX = 4000 -- what one command is given at most: `unpack` fails beyond about 8,000
+
+-- The cell's own row.
+local K = {
+  history = 2, revision = 3, now = 4, planner = 5, stamp = 6, term = 7, phases = 8, ready = 9, woken = 10,
+  ordered = 11, gone = 12, floor = 13, rewind = 14, settling = 15, away = 16, run = 17,
+}
+
+-- Where each phase is counted in K.phases.
+local PHASE = {
+  pending = 1, placed = 2, starting = 3, running = 4, stopping = 5, succeeded = 6, failed = 7, stopped = 8,
+}
+-- Under which letter of PHASES a phase is listed: those that own room share one, so that going on costs no index.
+local LETTER = {
+  pending = 'p', placed = 'l', starting = 'l', running = 'l', stopping = 'l', succeeded = 's', failed = 'f', stopped = 'x',
+}
+
+-- Which run of which server this is: another word after each restart and each change of primary.
+local function run_of_server()
+  return string.match(call('INFO', 'replication'), 'master_replid:(%x+)')
+end
+
+-- The word by which callers know a run of a server: numbers of another one say nothing.
+local function boot_of(run)
+  return tonumber(string.sub(run, 1, 13), 16)
+end
+
+-- The row that bytes hold, if `check` finds in it what a step reads; nil if they hold none. A check does sums over what has
+-- to be numbers, which fail if one is none.
+local function decoded(raw, check)
+  local is_row, row = pcall(unpack_row, raw)
+  if not is_row or type(row) ~= 'table' or row[1] ~= VERSION then
+    return nil
+  end
+  local is_checked, is_sound = pcall(check, row)
+  return is_checked and is_sound and row or nil
+end
+
+local function is_table(value)
+  return type(value) == 'table'
+end
+
+local function is_text(value)
+  return type(value) == 'string'
+end
+
+local function corrupt(what)
+  error('CORRUPT ' .. what, 0)
+end
+
+local function is_cell(row)
+  local sum = row[K.history] + row[K.revision] + row[K.now] + row[K.stamp] + row[K.term] + row[K.ready] + row[K.woken]
+    + row[K.ordered] + row[K.gone] + row[K.floor] + row[K.away]
+  return sum and is_table(row[K.phases]) and is_text(row[K.run])
+end
+
+-- The cell's own row, and its bytes; nothing if there is none.
+local function read_cell()
+  local raw = call('GET', CELL)
+  if not raw then
+    return nil
+  end
+  return decoded(raw, is_cell) or corrupt('the row of the cell'), raw
+end
+
+-- All that `read` answers for many fields, asked in bites.
+local function in_bites(names, read)
+  local all, from = {}, 1
+  while from <= #names do
+    local upto = math.min(from + ARGUMENTS_MAX - 1, #names)
+    local bite = read(unpack(names, from, upto))
+    for at = 1, upto - from + 1 do
+      all[from + at - 1] = bite[at]
+    end
+    from = upto + 1
+  end
+  return all
+end
+
+-- The fields of a hash by their names, in order; false where there is none.
+local function fields(table_key, names)
+  return in_bites(names, function(...)
+    return call('HMGET', table_key, ...)
+  end)
+end
+
+-- Whether text is before other text, byte by byte, whatever the server's locale.
+local function is_before(a, b)
+  for at = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, at), string.byte(b, at)
+    if x ~= y then
+      return x < y
+    end
+  end
+  return #a < #b
+end
+
+-- A place in line as bytes that sort as places do: rank, revision, position.
+local RANK_BIAS = 8589934592 -- ranks go below 0 by at most the worth of a priority of 100
+local PLACE_BYTES = 17
+
+
+local function place_in_line(rank, revision, position)
+  return struct.pack('>I8I7I2', rank + RANK_BIAS, revision, position)
+end
+
+-- A place in line and what stands there, read back from `member` beginning at `from`.
+local function read_place(member, from)
+  local rank, revision, position = struct.unpack('>I8I7I2', member, from)
+  return rank - RANK_BIAS, revision, position, string.sub(member, from + PLACE_BYTES)
+end
+
+-- The least that is after a place in line, or the least that begins with `prefix`.
+local function lower_bound(prefix, after)
+  return after and '(' .. prefix .. after .. '\255' or '[' .. prefix
+end
+
+-- Ready requests after a place in line, first in line first.
+local function read_ready(after, limit)
+  return call('ZRANGEBYLEX', READY, after and lower_bound('', after) or '-', '+', 'LIMIT', 0, limit)
+end
+
+-- The requests of a lot after a place in line, first in line first, each as its place and its id.
+local function read_parked(lot, after, limit)
+  local prefix = lot .. '\0'
+  return call('ZRANGEBYLEX', PARKED, lower_bound(prefix, after), '(' .. lot .. '\1', 'LIMIT', 0, limit)
+end

@@ -1,0 +1,402 @@
+//! Rows as the scripts keep them: arrays in MessagePack, of what a step reads and changes, and in them, as text, what no
+//! step looks into.
+//!
+//! The order of the fields is that of the tables `C`, `W`, `L` and `U` in `lua/step.lua`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::container::{ContainerRow, EndRecord, Phase, Placement, State, StopCause, Waiting};
+use domain::id::{Attempt, ContainerId, History, Incarnation, Revision, WorkerId, WorkerKey, Workspace};
+use domain::model::UsageRow;
+use domain::quota::Usage;
+use domain::request::{Ask, Body, Digest, IfSilent, OrderKey};
+use domain::resources::{Booking, Used};
+use domain::time::Timestamp;
+use domain::wait::{LotKey, LotRow, Why};
+use domain::worker::{Closed, Life, WorkerRow};
+use ports::wire::Row;
+use ports::{PortError, PortResult, Source};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// The only version of records that is written and read.
+const VERSION: u8 = 1;
+
+/// Bytes within a reply, which the reply says are text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Bytes<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Bytes(text.as_bytes()))
+            }
+
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+
+        from.deserialize_bytes(Any)
+    }
+}
+
+/// What is `false` where there is none.
+#[derive(Debug)]
+pub(crate) struct Maybe<T>(pub(crate) Option<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct FalseOr<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for FalseOr<T> {
+            type Value = Maybe<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value, or false")
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                if value { Err(E::custom("true is neither a value nor none")) } else { Ok(Maybe(None)) }
+            }
+
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                T::deserialize(serde::de::value::BorrowedStrDeserializer::new(text)).map(|value| Maybe(Some(value)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, from: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(SeqAccessDeserializer::new(from)).map(|value| Maybe(Some(value)))
+            }
+        }
+
+        from.deserialize_any(FalseOr(PhantomData))
+    }
+}
+
+/// What is absent as -1.
+fn present<T>(number: i64, make: impl FnOnce(u64) -> T) -> Option<T> {
+    u64::try_from(number).ok().map(make)
+}
+
+#[derive(Deserialize)]
+struct ContainerRecord<'a> {
+    version: u8,
+    state: &'a str,
+    lot: &'a str,
+    #[serde(borrow)]
+    place: Maybe<PlaceRecord<'a>>,
+    cause: &'a str,
+    attempt: u64,
+    placed_in: i64,
+    failures: u32,
+    placed_at: i64,
+    taken_at: i64,
+    running_at: i64,
+    changed: u64,
+    #[serde(borrow)]
+    over: Maybe<OverRecord<'a>>,
+    _workspace: &'a str,
+    _cpu: u64,
+    _memory: u64,
+    _gpus: u32,
+    _milli: u32,
+    silent: &'a str,
+    rank: i64,
+    revision: u64,
+    position: u32,
+    submitted: u64,
+    digest: &'a str,
+    ask: &'a str,
+}
+
+#[derive(Deserialize)]
+struct PlaceRecord<'a> {
+    worker: &'a str,
+    incarnation: u64,
+    order: u64,
+    cpu: u64,
+    memory: u64,
+    milli: u32,
+    devices: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct OverRecord<'a> {
+    what: &'a str,
+    _forever: &'a str,
+    _is_failure: bool,
+    attempt: u64,
+    #[serde(borrow)]
+    worker: Maybe<&'a str>,
+    at: u64,
+}
+
+/// A word that is none of those that a field may hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no {1}")]
+struct NoWord(String, &'static str);
+
+fn checked_version(version: u8) -> Result<(), Source> {
+    if version == VERSION { Ok(()) } else { Err(format!("it is of version {version}, and only {VERSION} is known").into()) }
+}
+
+/// A container from its record.
+pub(crate) fn container(id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
+    read_container(id, bytes).map_err(|source| PortError::corrupt(format!("container {id}"), source))
+}
+
+fn read_container(id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
+    let record: ContainerRecord = rmp_serde::from_slice(bytes)?;
+    checked_version(record.version)?;
+    let ask: Ask = Row::decode("what is asked", record.ask.as_bytes())?;
+    let key = OrderKey { rank: record.rank, revision: Revision(record.revision), position: record.position };
+    let place = record.place.0.map(placement).transpose()?;
+    Ok(ContainerRow {
+        id: ContainerId::new(id)?,
+        digest: Digest(u128::from_str_radix(record.digest, 16)?),
+        ask: Arc::new(ask),
+        if_silent: if_silent(record.silent)?,
+        key,
+        submitted: Timestamp(record.submitted),
+        state: state(record.state, record.lot, place, record.cause)?,
+        attempt: Attempt(record.attempt),
+        placed_in: present(record.placed_in, History::from_random),
+        failures: record.failures,
+        placed_at: present(record.placed_at, Timestamp),
+        taken_at: present(record.taken_at, Timestamp),
+        running_at: present(record.running_at, Timestamp),
+        last_end: record.over.0.map(end_record).transpose()?,
+        changed: Revision(record.changed),
+    })
+}
+
+fn placement(record: PlaceRecord) -> Result<Placement, Source> {
+    Ok(Placement {
+        worker: WorkerId::new(record.worker)?,
+        incarnation: Incarnation(record.incarnation),
+        booking: Booking {
+            cpu_milli: record.cpu,
+            memory_mib: record.memory,
+            gpu_devices: record.devices,
+            gpu_milli: record.milli,
+        },
+        order: Revision(record.order),
+    })
+}
+
+fn end_record(record: OverRecord) -> Result<EndRecord, Source> {
+    Ok(EndRecord {
+        end: Row::decode("an end", record.what.as_bytes())?,
+        attempt: Attempt(record.attempt),
+        worker: record.worker.0.map(WorkerId::new).transpose()?,
+        at: Timestamp(record.at),
+    })
+}
+
+fn state(word: &str, lot: &str, place: Option<Placement>, cause: &str) -> Result<State, Source> {
+    let placed = || place.clone().ok_or("it owns no room");
+    Ok(match phase(word)? {
+        Phase::Pending if lot.is_empty() => State::Pending(Waiting::Ready),
+        Phase::Pending => State::Pending(Waiting::Parked(lot_key(lot)?)),
+        Phase::Placed => State::Placed(placed()?),
+        Phase::Starting => State::Starting(placed()?),
+        Phase::Running => State::Running(placed()?),
+        Phase::Stopping if cause == "drain" => State::Stopping(placed()?, StopCause::Drain),
+        Phase::Stopping => State::Stopping(placed()?, StopCause::Stop),
+        Phase::Succeeded => State::Succeeded,
+        Phase::Failed => State::Failed,
+        Phase::Stopped => State::Stopped,
+    })
+}
+
+/// A phase by its word.
+pub(crate) fn phase(word: &str) -> Result<Phase, Source> {
+    let found = Phase::ALL.into_iter().find(|phase| phase.as_str() == word);
+    found.ok_or_else(|| NoWord(word.to_owned(), "phase").into())
+}
+
+fn if_silent(word: &str) -> Result<IfSilent, Source> {
+    match word {
+        "stop" => Ok(IfSilent::Stop),
+        "keep" => Ok(IfSilent::Keep),
+        _ => Err(NoWord(word.to_owned(), "rule for silence").into()),
+    }
+}
+
+/// How a silence rule is written.
+pub(crate) fn if_silent_word(if_silent: IfSilent) -> &'static str {
+    match if_silent {
+        IfSilent::Stop => "stop",
+        IfSilent::Keep => "keep",
+    }
+}
+
+/// How a lot is named: by the bytes of this text lots also sort in the table of who is parked.
+pub(crate) fn lot_name(key: &LotKey) -> String {
+    match key {
+        LotKey::Shape(shape) => format!("shape:{shape}"),
+        LotKey::Quota(workspace) => format!("quota:{workspace}"),
+        LotKey::Corrupt => "corrupt".to_owned(),
+        LotKey::Keep => "keep".to_owned(),
+        LotKey::Stop => "stop".to_owned(),
+    }
+}
+
+/// A lot by its name.
+pub(crate) fn lot_key(name: &str) -> Result<LotKey, Source> {
+    Ok(match (name, name.split_once(':')) {
+        ("corrupt", _) => LotKey::Corrupt,
+        ("keep", _) => LotKey::Keep,
+        ("stop", _) => LotKey::Stop,
+        (_, Some(("shape", shape))) => LotKey::Shape(domain::request::Shape::from_text(shape)),
+        (_, Some(("quota", workspace))) => LotKey::Quota(Workspace::new(workspace)?),
+        _ => return Err(NoWord(name.to_owned(), "lot").into()),
+    })
+}
+
+#[derive(Deserialize)]
+struct WorkerRecord<'a> {
+    version: u8,
+    life: &'a str,
+    boot: Maybe<(u64, u32)>,
+    closed: &'a str,
+    within: Maybe<(u64, u32)>,
+    due: bool,
+    #[serde(borrow)]
+    key: Maybe<&'a str>,
+    incarnation: u64,
+    registered: i64,
+    complete: bool,
+    ready: bool,
+    cpu: u64,
+    memory: u64,
+    containers: u32,
+    milli: Vec<u32>,
+    _total_cpu: u64,
+    _total_memory: u64,
+    _total_gpus: u32,
+    changed: u64,
+    spec: &'a str,
+}
+
+/// A worker from its record.
+pub(crate) fn worker(id: &str, bytes: &[u8]) -> PortResult<WorkerRow> {
+    read_worker(id, bytes).map_err(|source| PortError::corrupt(format!("worker {id}"), source))
+}
+
+fn read_worker(id: &str, bytes: &[u8]) -> Result<WorkerRow, Source> {
+    let record: WorkerRecord = rmp_serde::from_slice(bytes)?;
+    checked_version(record.version)?;
+    let period = |period: Maybe<(u64, u32)>| period.0.map(|(seconds, nanos)| Duration::new(seconds, nanos));
+    let life = match (record.life, period(record.boot)) {
+        ("pending", Some(boot_within)) => Life::Pending { boot_within },
+        ("up", _) => Life::Up,
+        ("lost", _) => Life::Lost,
+        (word, _) => return Err(NoWord(word.to_owned(), "life of a worker").into()),
+    };
+    let closed = match (record.closed, period(record.within)) {
+        ("no", _) => Closed::No,
+        ("cordoned", _) => Closed::Cordoned,
+        ("draining", Some(within)) => Closed::Draining { within, due: record.due },
+        (word, _) => return Err(NoWord(word.to_owned(), "way of being closed").into()),
+    };
+    Ok(WorkerRow {
+        id: WorkerId::new(id)?,
+        spec: Arc::new(Row::decode("what a worker is", record.spec.as_bytes())?),
+        life,
+        closed,
+        key: record.key.0.map(WorkerKey::new).transpose()?,
+        incarnation: Incarnation(record.incarnation),
+        registered_in: present(record.registered, History::from_random),
+        complete: record.complete,
+        ready: record.ready,
+        used: Used {
+            cpu_milli: record.cpu,
+            memory_mib: record.memory,
+            gpu_milli: record.milli,
+            containers: record.containers,
+        },
+        changed: Revision(record.changed),
+    })
+}
+
+/// How a period is written.
+pub(crate) fn period(period: Duration) -> (u64, u32) {
+    (period.as_secs(), period.subsec_nanos())
+}
+
+#[derive(Deserialize)]
+struct LotRecord<'a> {
+    version: u8,
+    count: u64,
+    rank: i64,
+    revision: u64,
+    position: u32,
+    #[serde(borrow)]
+    ask: Maybe<&'a str>,
+    why: &'a str,
+    changed: u64,
+}
+
+/// A lot from its record.
+pub(crate) fn lot(name: &str, bytes: &[u8]) -> PortResult<LotRow> {
+    read_lot(name, bytes).map_err(|source| PortError::corrupt(format!("lot {name}"), source))
+}
+
+fn read_lot(name: &str, bytes: &[u8]) -> Result<LotRow, Source> {
+    let record: LotRecord = rmp_serde::from_slice(bytes)?;
+    checked_version(record.version)?;
+    let ask = record.ask.0.map(|ask| Ask::decode("what is asked", ask.as_bytes())).transpose()?;
+    Ok(LotRow {
+        key: lot_key(name)?,
+        ask: ask.map(Arc::new),
+        count: record.count,
+        first: OrderKey { rank: record.rank, revision: Revision(record.revision), position: record.position },
+        why: Why::decode("a reason to wait", record.why.as_bytes())?,
+        changed: Revision(record.changed),
+    })
+}
+
+/// What a workspace uses, from its record.
+pub(crate) fn usage(workspace: &str, bytes: &[u8]) -> PortResult<UsageRow> {
+    read_usage(workspace, bytes).map_err(|source| PortError::corrupt(format!("the usage of {workspace}"), source))
+}
+
+fn read_usage(workspace: &str, bytes: &[u8]) -> Result<UsageRow, Source> {
+    let (version, cpu_milli, memory_mib, gpu_milli, containers, changed) = rmp_serde::from_slice(bytes)?;
+    checked_version(version)?;
+    let usage = Usage { cpu_milli, memory_mib, gpu_milli, containers };
+    Ok(UsageRow { workspace: Workspace::new(workspace)?, usage, changed: Revision(changed) })
+}
+
+/// What no script looks into, as text.
+pub(crate) fn text<T: Row>(part: &T) -> PortResult<String> {
+    String::from_utf8(part.encode()?).map_err(|error| PortError::corrupt("an encoding", error))
+}
+
+/// A body as it is kept: its size, by which a take knows when it has handed out enough, and its text.
+pub(crate) fn body_text(body: &Body) -> PortResult<String> {
+    Ok(format!("{} {}", body.bytes(), text(body)?))
+}
+
+/// A body from how it is kept.
+pub(crate) fn body(id: &str, kept: &[u8]) -> PortResult<Body> {
+    let what = || format!("the body of container {id}");
+    match kept.iter().position(|byte| *byte == b' ') {
+        Some(space) => Body::decode(what(), &kept[space + 1..]),
+        None => Err(PortError::corrupt(what(), "it has no size")),
+    }
+}
