@@ -7,6 +7,7 @@ mod interrupt;
 mod leftover;
 mod port;
 mod process;
+mod redis;
 mod restarts;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ use anyhow::{Context, Result, bail};
 use crate::burst::Burst;
 use crate::cargo::{cargo, root, succeed, target_directory};
 use crate::say::{answer, say};
+use crate::tools;
 
+use fleet::FleetStore;
 pub(crate) use fleet::{Fleet, Wait};
 use folder::Folder;
 pub(crate) use interrupt::Interrupts;
@@ -51,12 +54,17 @@ pub(crate) struct Options {
 enum Store {
     Embedded,
     Memory,
+    /// In a redis-server that this run starts
+    Redis,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let folder = Folder::open(&options.folder())?;
     if options.burst.is_some() {
         folder.must_be_ours()?;
+    }
+    if matches!(options.store, Some(Store::Redis)) {
+        tools::ensure(tools::Need::Redis)?;
     }
     let Some(_lock) = folder.lock()? else {
         return options.find_it_running(&folder);
@@ -69,7 +77,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     folder.install(&options.build()?)?;
     let burst = options.burst.map(Burst::build).transpose()?;
     let interrupts = Interrupts::listen()?;
-    let mut fleet = Fleet::new(folder, port::choose(options.port, options.first_port())?, options.store_name());
+    let port = port::choose(options.port, options.first_port())?;
+    let mut fleet = Fleet::new(folder, port, options.fleet_store()?);
     let outcome = fleet.start(options.agents, &interrupts).and_then(|wait| match (wait, burst) {
         (Wait::Interrupted, Some(_)) => Ok(ExitCode::FAILURE),
         (Wait::Interrupted, None) => Ok(ExitCode::SUCCESS),
@@ -114,10 +123,13 @@ impl Options {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn store_name(&self) -> Option<&'static str> {
-        self.store.map(|store| match store {
-            Store::Embedded => "embedded",
-            Store::Memory => "memory",
+    /// Where the server is told to keep its rows; nothing is said of what nobody chose.
+    fn fleet_store(&self) -> Result<FleetStore> {
+        Ok(match self.store {
+            None => FleetStore::Unsaid,
+            Some(Store::Embedded) => FleetStore::Named("embedded"),
+            Some(Store::Memory) => FleetStore::Named("memory"),
+            Some(Store::Redis) => FleetStore::Redis(port::choose(None, redis::FIRST_PORT)?),
         })
     }
 

@@ -13,6 +13,8 @@ pub(crate) enum Need {
     Test,
     Verify,
     Fix,
+    /// A run on a redis-server.
+    Redis,
 }
 
 struct Tool {
@@ -48,6 +50,13 @@ const TOOLS: &[Tool] = &[
         check: &["sh", "-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1"],
         get: Get::Apt("libfaketime"),
         needed_by: &[Need::Test, Need::Verify],
+    },
+    // Tests start, kill and freeze servers and clusters of their own.
+    Tool {
+        name: "redis-server",
+        check: &["redis-server", "--version"],
+        get: Get::Apt("redis-server"),
+        needed_by: &[Need::Test, Need::Verify, Need::Redis],
     },
     Tool { name: "git", check: &["git", "--version"], get: Get::Apt("git"), needed_by: &[Need::Verify] },
     Tool {

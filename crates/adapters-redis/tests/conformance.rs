@@ -26,7 +26,10 @@ impl Harness for Standalone {
 
 impl Corruptible for Standalone {
     async fn spoil(&self, cell: &CellName, container: &ContainerId) {
-        let out = std::process::Command::new("redis-cli").args(["-p", "7999", "HSET", &format!("stowplan:{{{cell}}}:containers"), container.as_str(), "garbage"]).output().unwrap();
+        let out = std::process::Command::new("redis-cli")
+            .args(["-p", "7999", "HSET", &format!("stowplan:{{{cell}}}:containers"), container.as_str(), "garbage"])
+            .output()
+            .unwrap();
         assert!(out.status.success());
     }
 }

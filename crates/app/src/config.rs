@@ -2,6 +2,7 @@
 
 mod read;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -55,7 +56,7 @@ flags! {
     listen: "ADDRESS:PORT",
     /// The folder of the embedded store
     data: "DIR",
-    /// Where the cell is kept: embedded, or memory (gone with the process)
+    /// Where the cell is kept: embedded, memory (gone with the process), or the address of a server, redis://HOST:PORT
     store: "STORE",
     /// The cell that is planned
     cell: "NAME",
@@ -126,13 +127,38 @@ struct QuotaSection {
 }
 
 /// Where the cell is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum StoreKind {
     /// In a file of this process's own.
     #[default]
     Embedded,
     /// In memory.
     Memory,
+    /// In a server, at this address.
+    At(StoreAddress),
+}
+
+/// The address of a server that keeps cells. A password in it is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreAddress(String);
+
+impl StoreAddress {
+    /// The address as it was given.
+    pub fn as_given(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&read::without_secrets(&self.0))
+    }
+}
+
+impl fmt::Debug for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 /// How log lines are written.

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use adapters_redis::RedisConfig;
+use anyhow::{Context as _, bail};
 use domain::retry::Backoff;
-use ports::Ports;
 use ports::around::{Retried, WAITS};
 use ports::rows::{MemoryStore, RowPorts, RowStore};
+use ports::{PortResult, Ports};
 
-use crate::config::{Config, StoreKind};
+use crate::config::{Config, StoreAddress, StoreKind};
 use crate::embedded::EmbeddedStore;
 
 /// Between two tries of a call for somebody who waits for the answer.
@@ -24,12 +25,15 @@ const PATIENCE_IN_KEEPALIVE: u32 = 20;
 
 /// Opens the store that the configuration names.
 pub fn open(config: &Config) -> anyhow::Result<Ports> {
-    Ok(match config.store {
+    Ok(match &config.store {
         StoreKind::Embedded => {
             let store = EmbeddedStore::open(&config.data);
             RowPorts::over(store.with_context(|| format!("failed to open the store in {}", config.data.display()))?)
         }
         StoreKind::Memory => RowPorts::over(MemoryStore::new()?),
+        StoreKind::At(address) => {
+            opener(address)?().with_context(|| format!("failed to open the store at {address}"))?
+        }
     })
 }
 
@@ -40,6 +44,25 @@ pub fn patient(ports: &Ports, keepalive: Duration) -> anyhow::Result<Ports> {
     let seed = getrandom::u64()?;
     Ok(Retried { backoff: BACKOFF, repeats: REPEATS, within, once: WAITS, seed }.over(ports))
 }
+
+/// How the store at an address is opened, by its scheme. Asks nobody there yet.
+fn opener(address: &StoreAddress) -> anyhow::Result<Box<dyn FnOnce() -> PortResult<Ports>>> {
+    let scheme = address.as_given().split("://").next().unwrap_or_default();
+    match scheme {
+        "redis" | "rediss" => {
+            let config = RedisConfig::parse(address.as_given())?;
+            Ok(Box::new(|| adapters_redis::open(config)))
+        }
+        other => bail!("{other} is no store that this program knows; use {SCHEMES}"),
+    }
+}
+
+/// Whether a store could be opened at an address, as far as its text goes.
+pub fn check(address: &StoreAddress) -> anyhow::Result<()> {
+    opener(address).map(drop)
+}
+
+const SCHEMES: &str = "redis://HOST:PORT, rediss://HOST:PORT, or several of a cluster, separated by commas";
 
 /// Opens the store in a folder, which no server may have open, to read its rows.
 pub fn open_stopped(folder: &Path) -> anyhow::Result<Arc<dyn RowStore>> {

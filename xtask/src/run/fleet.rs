@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::interrupt::Interrupts;
 use super::process::{self, Process};
 use super::restarts::Restarts;
-use super::{http, shown};
+use super::{http, redis, shown};
 use crate::say::say;
 
 /// How often the processes are looked at.
@@ -19,12 +19,15 @@ const HEALTHY_WITHIN: Duration = Duration::from_mins(1);
 const READY_WITHIN: Duration = Duration::from_secs(30);
 /// Agents drain within 5 s by themselves; the rest is for ending what they ran.
 const AGENTS_END_WITHIN: Duration = Duration::from_secs(18);
+/// One that dies sooner would die again.
+const REDIS_LIVES_FOR: Duration = Duration::from_secs(2);
 const SERVER_ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Fleet {
     folder: Folder,
     port: u16,
-    store: Option<&'static str>,
+    store: FleetStore,
+    redis: Option<Process>,
     server: Option<Process>,
     restarts: Restarts,
     restart_at: Option<Instant>,
@@ -32,6 +35,16 @@ pub(crate) struct Fleet {
     /// How many agents were started, and how many workers were there when we stopped waiting for them.
     asked: u16,
     ready: usize,
+}
+
+/// Where the server keeps its rows.
+#[derive(Clone, Copy)]
+pub(super) enum FleetStore {
+    /// Where it does by itself.
+    Unsaid,
+    Named(&'static str),
+    /// In a redis-server of ours, on this port.
+    Redis(u16),
 }
 
 /// How a wait ended.
@@ -43,9 +56,9 @@ pub(crate) enum Wait {
 }
 
 impl Fleet {
-    pub(crate) fn new(folder: Folder, port: u16, store: Option<&'static str>) -> Self {
-        let (server, restarts, restart_at) = (None, Restarts::default(), None);
-        Self { folder, port, store, server, restarts, restart_at, agents: Vec::new(), asked: 0, ready: 0 }
+    pub(super) fn new(folder: Folder, port: u16, store: FleetStore) -> Self {
+        let (redis, server, restarts, restart_at) = (None, None, Restarts::default(), None);
+        Self { folder, port, store, redis, server, restarts, restart_at, agents: Vec::new(), asked: 0, ready: 0 }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -55,13 +68,22 @@ impl Fleet {
     /// Starts the server, then the agents, and waits until their workers take work. Workers that do not come are no
     /// failure: the greeting says how many there are.
     pub(crate) fn start(&mut self, agents: u16, interrupts: &Interrupts) -> Result<Wait> {
+        if let FleetStore::Redis(port) = self.store {
+            say(&format!("starting redis-server on port {port}"));
+            self.redis = Some(redis::start(&self.folder, port)?);
+            match self.wait_for(interrupts, Some(HEALTHY_WITHIN), |_| redis::is_ready(port))? {
+                Wait::Done => {}
+                Wait::Interrupted => return Ok(Wait::Interrupted),
+                Wait::TimedOut => bail!("redis-server did not answer in time\n{}", tail_of(self.redis.as_ref())),
+            }
+        }
         say(&format!("starting the server on {}", self.address()));
         self.asked = agents;
         self.start_server()?;
         match self.wait_for(interrupts, Some(HEALTHY_WITHIN), |fleet| http::is_healthy(fleet.port))? {
             Wait::Done => self.folder.write_address(&self.address())?,
             Wait::Interrupted => return Ok(Wait::Interrupted),
-            Wait::TimedOut => bail!("the server did not answer /healthz in time\n{}", self.server_tail()),
+            Wait::TimedOut => bail!("the server did not answer /healthz in time\n{}", tail_of(self.server.as_ref())),
         }
         say(&format!("starting {agents} agents"));
         for number in 1..=agents {
@@ -131,6 +153,8 @@ impl Fleet {
             say("stopping the server");
         }
         self.end(&mut server, SERVER_ENDS_WITHIN, interrupts);
+        let mut redis = self.redis.take().into_iter().collect();
+        self.end(&mut redis, SERVER_ENDS_WITHIN, interrupts);
         match self.folder.forget_address() {
             Ok(()) => say("stopped"),
             Err(error) => say(&format!("stopped, but {error:#}")),
@@ -159,6 +183,7 @@ impl Fleet {
     }
 
     fn tick(&mut self) -> Result<()> {
+        self.watch_redis()?;
         self.watch_server()?;
         let mut agents = std::mem::take(&mut self.agents);
         agents.retain_mut(|agent| match agent.ended() {
@@ -169,6 +194,21 @@ impl Fleet {
             }
         });
         self.agents = agents;
+        Ok(())
+    }
+
+    /// Starts a dead redis-server again, where it finds what it kept.
+    fn watch_redis(&mut self) -> Result<()> {
+        let (FleetStore::Redis(port), Some(redis)) = (self.store, &mut self.redis) else {
+            return Ok(());
+        };
+        if let Some(status) = redis.ended() {
+            if redis.age() < REDIS_LIVES_FOR {
+                bail!("redis-server died ({status})\n{}", tail_of(self.redis.as_ref()));
+            }
+            say(&format!("redis-server died ({status}); starting it again"));
+            self.redis = Some(redis::start(&self.folder, port)?);
+        }
         Ok(())
     }
 
@@ -185,7 +225,7 @@ impl Fleet {
         };
         let lived = server.age();
         let Some(pause) = self.restarts.after(lived) else {
-            let tail = self.server_tail();
+            let tail = tail_of(self.server.as_ref());
             self.server = None;
             bail!("the server keeps dying ({status})\n{tail}");
         };
@@ -199,14 +239,6 @@ impl Fleet {
         self.restart_at = None;
         self.server = Some(Process::start(&self.folder, "server", &self.server_arguments())?);
         Ok(())
-    }
-
-    fn server_tail(&self) -> String {
-        let Some(server) = &self.server else {
-            return String::new();
-        };
-        let log = shown(&server.log);
-        format!("{}\nnext: less {log}", process::tail(&server.log))
     }
 
     /// Whoever kills an agent may want to see what the server makes of it, so it stays away.
@@ -231,8 +263,14 @@ impl Fleet {
         let listen = format!("127.0.0.1:{}", self.port);
         let data = self.folder.data("server").display().to_string();
         let mut arguments = vec!["serve", "--listen", &listen, "--data", &data, "--keepalive", "5s", "--grace", "2s"];
-        if let Some(store) = self.store {
-            arguments.extend(["--store", store]);
+        let redis;
+        match self.store {
+            FleetStore::Unsaid => {}
+            FleetStore::Named(store) => arguments.extend(["--store", store]),
+            FleetStore::Redis(port) => {
+                redis = redis::address(port);
+                arguments.extend(["--store", &redis]);
+            }
         }
         arguments.push("--drain-on-stdin-eof");
         arguments.into_iter().map(String::from).collect()
@@ -249,6 +287,14 @@ impl Fleet {
         }
         arguments.into_iter().map(String::from).collect()
     }
+}
+
+/// The end of a process's log, and where the rest is.
+fn tail_of(process: Option<&Process>) -> String {
+    let Some(process) = process else {
+        return String::new();
+    };
+    format!("{}\nnext: less {}", process::tail(&process.log), shown(&process.log))
 }
 
 fn worker(number: u16) -> String {

@@ -96,7 +96,7 @@ impl Folder {
 
     /// Where the process of that name keeps its rows.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
-        if name == "server" { self.root.join(name) } else { self.root.join("agents").join(name) }
+        if matches!(name, "server" | "redis") { self.root.join(name) } else { self.root.join("agents").join(name) }
     }
 
     pub(crate) fn log(&self, name: &str) -> Result<PathBuf> {

@@ -22,14 +22,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the folder's program in a process group of its own, which a Ctrl-C at the terminal does not reach. Its
-    /// stdin is a pipe that only we hold: it reads the end when we close it, and also when we are killed.
+    /// Starts the folder's program.
     pub(crate) fn start(folder: &Folder, name: &str, arguments: &[String]) -> Result<Self> {
+        Self::start_program(folder, name, Command::new(folder.program()).args(arguments))
+    }
+
+    /// Starts a program in a process group of its own, which a Ctrl-C at the terminal does not reach. Its stdin is a pipe
+    /// that only we hold: it reads the end when we close it, and also when we are killed.
+    pub(crate) fn start_program(folder: &Folder, name: &str, command: &mut Command) -> Result<Self> {
         let log = folder.log(name)?;
         let out = OpenOptions::new().create(true).append(true).open(&log);
         let out = out.with_context(|| format!("failed to open {}", log.display()))?;
-        let mut command = Command::new(folder.program());
-        command.args(arguments).process_group(0).stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
+        command.process_group(0).stdin(Stdio::piped()).stdout(out.try_clone()?).stderr(out);
         let child = command.spawn().with_context(|| format!("failed to start {name}"))?;
         folder.write_pid(name, child.id())?;
         Ok(Self { name: name.to_owned(), log, child, started: Instant::now() })

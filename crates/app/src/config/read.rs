@@ -13,13 +13,14 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde_json::Value;
 
-use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreKind};
+use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreAddress, StoreKind};
 use crate::api::field::{BadField, name};
 use crate::api::json::{self, BadDocument};
 use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
 use crate::api::token::Token;
 use crate::failpoints;
+use crate::wiring;
 
 /// The least keepalive: below it, a busy machine loses workers that are well.
 const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
@@ -132,7 +133,7 @@ fn list_origins(figment: &Figment, value: &Value, path: &str, origins: &mut Vec<
         Value::Null => {}
         value => {
             let origin = figment.find_metadata(path).map_or_else(|| "default".to_owned(), origin);
-            origins.push(Origin { setting: path.to_owned(), value: value.to_string(), origin });
+            origins.push(Origin { setting: path.to_owned(), value: without_secrets(&value.to_string()), origin });
         }
     }
 }
@@ -154,7 +155,7 @@ fn config(document: &Document) -> Result<Config, BadField> {
     Ok(Config {
         listen,
         data: PathBuf::from(&document.data),
-        store: word("store", &document.store, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])?,
+        store: store(&document.store)?,
         cell: name("cell", &document.cell, CellName::new)?,
         token: None,
         batch: batch(document)?,
@@ -168,6 +169,29 @@ fn config(document: &Document) -> Result<Config, BadField> {
         log: word("log", &document.log, &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
         log_level: word("log_level", &document.log_level, &LOG_LEVELS)?,
     })
+}
+
+fn store(text: &str) -> Result<StoreKind, BadField> {
+    if text.contains("://") {
+        let address = StoreAddress(text.to_owned());
+        let checked = wiring::check(&address);
+        return checked
+            .map(|()| StoreKind::At(address.clone()))
+            .map_err(|bad| BadField::new("store", format!("{bad:#}")));
+    }
+    word("store", text, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])
+}
+
+/// An address, or several, as anybody may read it: what stands before an `@` is somebody's secret.
+pub(super) fn without_secrets(text: &str) -> String {
+    let one = |address: &str| match address.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://***@{host}"),
+            None => address.to_owned(),
+        },
+        None => address.to_owned(),
+    };
+    text.split(',').map(one).collect::<Vec<_>>().join(",")
 }
 
 const LOG_LEVELS: [(&str, tracing::Level); 5] = [
@@ -232,8 +256,8 @@ fn whole(path: &str, written: Option<&Quantity>, default: u64) -> Result<u64, Ba
     written.map_or(Ok(default), read)
 }
 
-fn word<T: Copy>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
-    let found = words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| *meaning);
+fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
+    let found = words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| meaning.clone());
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     found.ok_or_else(|| BadField::unknown(path, written, &known))
 }
