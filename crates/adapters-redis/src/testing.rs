@@ -1,0 +1,15 @@
+//! Real servers for tests: a [`Server`] that can be killed, frozen and put back to an older copy.
+//!
+//! All of it speaks Redis by hand and panics when something is wrong, since a test has no other use for an error: a
+//! missing program says how to install it.
+#![expect(clippy::missing_panics_doc, reason = "tests alone use this, and every part of it panics when it fails")]
+
+mod free_port;
+mod options;
+mod process;
+mod resp;
+mod server;
+
+pub use options::{Appendonly, Options};
+pub use resp::{Connection, Reply};
+pub use server::{Server, shared};

@@ -1,0 +1,3 @@
+//! What tests share, held against real servers: each part does what its name says.
+
+mod servers;
