@@ -1,4 +1,5 @@
-//! Real servers for tests: a [`Server`] that can be killed, frozen and put back to an older copy.
+//! Real servers for tests: a [`Server`] that can be killed, frozen and put back to an older copy, and a [`Proxy`] before
+//! one that loses answers, delays and counts.
 //!
 //! All of it speaks Redis by hand and panics when something is wrong, since a test has no other use for an error: a
 //! missing program says how to install it.
@@ -7,9 +8,11 @@
 mod free_port;
 mod options;
 mod process;
+mod proxy;
 mod resp;
 mod server;
 
 pub use options::{Appendonly, Options};
+pub use proxy::Proxy;
 pub use resp::{Connection, Reply};
 pub use server::{Server, shared};

@@ -79,7 +79,7 @@ impl Reply {
     }
 
     /// The first value of a complete frame, and what follows it. Maps are lists of keys and values in turn.
-    fn of(frame: &[u8]) -> io::Result<(Self, &[u8])> {
+    pub(super) fn of(frame: &[u8]) -> io::Result<(Self, &[u8])> {
         let (line, rest) = split_line(frame)?;
         let (kind, line) = line.split_first().ok_or_else(|| broken("an empty line"))?;
         let text = || String::from_utf8_lossy(line).into_owned();
@@ -139,6 +139,17 @@ pub(super) fn read_frame(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>>
     }
     append_value(from, &mut frame)?;
     Ok(Some(frame))
+}
+
+/// The bytes of a request.
+pub(super) fn frame(words: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut frame = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words.iter().map(AsRef::as_ref) {
+        frame.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        frame.extend_from_slice(word);
+        frame.extend_from_slice(b"\r\n");
+    }
+    frame
 }
 
 fn append_value(from: &mut impl BufRead, frame: &mut Vec<u8>) -> io::Result<()> {
@@ -209,14 +220,7 @@ impl Connection {
 
     /// Sends a command whose answer is received later.
     pub fn send(&mut self, words: &[impl AsRef<[u8]>]) -> io::Result<()> {
-        let mut frame = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            let word = word.as_ref();
-            frame.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            frame.extend_from_slice(word);
-            frame.extend_from_slice(b"\r\n");
-        }
-        self.stream.get_mut().write_all(&frame)
+        self.stream.get_mut().write_all(&frame(words))
     }
 
     /// Waits for an answer; an error of kind `UnexpectedEof` where the server has closed.

@@ -87,7 +87,7 @@ impl Server {
     }
 
     fn url_of(&self, scheme: &str, port: u16) -> String {
-        let password = self.options.password_wanted().map(|password| format!(":{password}@")).unwrap_or_default();
+        let password = self.password().map(|password| format!(":{password}@")).unwrap_or_default();
         format!("{scheme}://{password}127.0.0.1:{port}")
     }
 
@@ -104,6 +104,11 @@ impl Server {
     /// The certificate of who vouches for servers with TLS.
     pub fn ca_file(&self) -> PathBuf {
         self.folder().join("ca.pem")
+    }
+
+    /// The password that it wants.
+    pub(super) fn password(&self) -> Option<&str> {
+        self.options.password_wanted()
     }
 
     /// The folder of its files.
@@ -123,7 +128,7 @@ impl Server {
 
     /// A connection of one's own.
     pub fn connect(&self) -> io::Result<Connection> {
-        Connection::open(self.port, self.options.password_wanted())
+        Connection::open(self.port, self.password())
     }
 
     /// Sends one command on a connection of its own. A refusal is a [`Reply::Error`]; no answer panics.

@@ -1,3 +1,4 @@
 //! What tests share, held against real servers: each part does what its name says.
 
+mod proxies;
 mod servers;
