@@ -76,10 +76,11 @@ impl Options {
         self
     }
 
-    /// A node of a cluster that has none beside it yet, and no slots.
+    /// A node of a cluster that has none beside it yet, and no slots: [`Cluster`](super::Cluster) joins them. The others
+    /// take a node for dead that is silent for two seconds.
     #[must_use]
     pub fn cluster(self) -> Self {
-        self.line("cluster-enabled yes").line("cluster-node-timeout 1000")
+        self.line("cluster-enabled yes").line("cluster-node-timeout 2000")
     }
 
     /// Listens for TLS too, on [`Server::tls_port`], with a certificate of 127.0.0.1 and localhost that those trust who

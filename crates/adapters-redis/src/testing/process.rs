@@ -69,24 +69,24 @@ impl Process {
     /// Stops it where it is, and returns when it stands still.
     pub(super) fn freeze(&self) {
         self.signal(Signal::STOP);
-        self.wait_for_state(|state| state == 'T');
+        while !self.is_frozen() {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on.
     pub(super) fn thaw(&self) {
         self.signal(Signal::CONT);
-        self.wait_for_state(|state| state != 'T');
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.state() == 'T'
     }
 
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
         kill_process(pid, signal).expect("our own child takes a signal");
-    }
-
-    fn wait_for_state(&self, is_wanted: impl Fn(char) -> bool) {
-        while !is_wanted(self.state()) {
-            thread::sleep(Duration::from_millis(1));
-        }
     }
 
     /// The letter that follows the name in `/proc/PID/stat`.

@@ -206,6 +206,10 @@ impl Connection {
         Ok(connection)
     }
 
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.stream.get_ref()
+    }
+
     /// How long to wait for an answer; an error of kind `WouldBlock` or `TimedOut` after it.
     pub fn set_patience(&mut self, patience: Option<Duration>) -> io::Result<()> {
         self.stream.get_ref().set_read_timeout(patience)?;

@@ -121,6 +121,11 @@ impl Server {
         self.running().as_ref().expect("the server runs").pid()
     }
 
+    /// Whether it runs, neither killed nor stopped nor frozen.
+    pub(super) fn is_up(&self) -> bool {
+        self.running().as_ref().is_some_and(|process| !process.is_frozen())
+    }
+
     /// What it has logged so far, over all restarts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
