@@ -5,6 +5,7 @@
 //! `domain::model` step by step; `lua/step.lua` is the overlay of a step. `records` reads rows back, `connection` talks to
 //! servers, `subscription` hears what steps say of themselves.
 
+mod address;
 mod backlog;
 mod config;
 mod connection;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use ports::{Limits, PortResult, Ports};
 
+pub use address::BadAddress;
 pub use config::{BadConfig, RedisConfig};
 use connection::Connections;
 use store::Store;

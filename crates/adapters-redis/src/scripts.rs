@@ -12,7 +12,7 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    fn of(name: &'static str, parts: &[&str]) -> Self {
+    pub(crate) fn of(name: &'static str, parts: &[&str]) -> Self {
         let source = parts.concat();
         let digest = redis::Script::new(&source).get_hash().to_owned();
         Self { name, source, digest }
