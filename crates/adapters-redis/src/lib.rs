@@ -7,6 +7,7 @@
 
 mod address;
 mod backlog;
+mod checks;
 mod config;
 mod connection;
 mod containers;
@@ -26,9 +27,11 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::CellName;
 use ports::{Limits, PortResult, Ports};
 
 pub use address::BadAddress;
+pub use checks::{Checks, Warning};
 pub use config::{BadConfig, RedisConfig};
 use connection::Connections;
 use store::Store;
@@ -39,6 +42,11 @@ const POLL: Duration = Duration::from_millis(50);
 /// The ports of a Redis store.
 struct RedisPorts {
     store: Arc<Store>,
+}
+
+/// Asks the server that holds the cell what it is: `Unsupported` if it cannot be trusted with one.
+pub async fn check(config: RedisConfig, cell: &CellName) -> PortResult<Checks> {
+    checks::check(&Connections::new(config)?, cell).await
 }
 
 /// Opens the store; connects when it is first used.
