@@ -106,7 +106,7 @@ impl Connections {
     async fn ask(&self, role: Role, cell: &CellName, request: &Request<'_>) -> Result<Value, Failure> {
         let slot = slots::of(cell);
         let deadline = Instant::now() + self.config.call_timeout;
-        let mut patience = Patience::until(deadline);
+        let mut patience = Patience::of(self.config.call_timeout);
         let mut manner = Manner::default();
         loop {
             let failure = match self.attempt(role, slot, request, &manner, deadline).await {
@@ -193,5 +193,5 @@ fn refused(cell: &CellName, failure: Failure, what: &str) -> PortError {
     failure.into_port(what)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests;

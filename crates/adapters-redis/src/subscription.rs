@@ -20,9 +20,8 @@ const MESSAGES_MAX: usize = 1024;
 /// The first pause before subscribing again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// How often it is checked that the cell is still where the subscription is, and how often that the server answers.
+/// How often it is checked that the cell is still where the subscription is, and that somebody follows.
 const LOOK: Duration = Duration::from_millis(500);
-const PING: Duration = Duration::from_secs(5);
 
 /// What is heard of a channel.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,7 +152,7 @@ impl Follower {
             if self.connections.known_holder(&self.cell).is_some_and(|holder| holder != subscription.node) {
                 return "the cell is held by another node";
             }
-            if last_heard.elapsed() >= PING {
+            if last_heard.elapsed() >= self.connections.config().call_timeout {
                 if !self.answers(&mut subscription).await {
                     self.connections.doubt(&subscription.node);
                     return "the server does not answer";

@@ -13,9 +13,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// script that is forgotten as fast as it is loaded, must not become a tight loop.
 const AT_ONCE: u32 = 3;
 
+/// Which part of a call's time an attempt has at least. What is sent just before the end may be executed unheard, which
+/// would make an outcome unknown that is known.
+const LAST_PART: u32 = 5;
+
 /// The patience of one call.
 pub(super) struct Patience {
-    deadline: Instant,
+    /// When the last attempt begins at the latest.
+    last: Instant,
     pause: Duration,
     at_once: u32,
     /// Whether a lone server was already asked again after it said that it is a replica.
@@ -23,8 +28,9 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: PAUSES.0, at_once: 0, was_read_only: false }
+    /// For a call of so long, from now on.
+    pub(super) fn of(whole: Duration) -> Self {
+        Self { last: Instant::now() + (whole - whole / LAST_PART), pause: PAUSES.0, at_once: 0, was_read_only: false }
     }
 
     /// Whether to ask again after a failure; waits before it says yes, if it should.
@@ -39,11 +45,11 @@ impl Patience {
         let goes_on = matches!(failure.reaction(), Reaction::Load | Reaction::Follow | Reaction::AskThere);
         if goes_on && self.at_once < AT_ONCE {
             self.at_once += 1;
-            return Instant::now() < self.deadline;
+            return Instant::now() < self.last;
         }
         let next = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(PAUSES.1);
-        if next >= self.deadline {
+        if next >= self.last {
             return false;
         }
         sleep_until(next).await;

@@ -1,54 +1,60 @@
-use std::process::{Child, Command, Stdio};
+//! The calls against real servers, one kind of trouble a test.
+
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ports::PortResult;
 
 use super::*;
-use crate::subscription::{Heard, follow};
+use crate::testing::{Options, Server};
 
-struct Server(Child, u16, #[allow(dead_code, reason = "kept until the server is gone")] tempfile::TempDir);
+mod losses;
+mod refusals;
+mod security;
+mod subscriptions;
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn server() -> Server {
-    let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--save", "", "--dir", folder.path().to_str().unwrap()]);
-    let child = command.stdout(Stdio::null()).spawn().unwrap();
-    Server(child, port, folder)
-}
-
-fn connections(server: &Server) -> Arc<Connections> {
-    let config = RedisConfig::parse(&format!("redis://127.0.0.1:{}", server.1)).unwrap();
-    Arc::new(Connections::new(config).unwrap())
-}
+/// Counts how often it ran: what is repeated shows.
+const COUNT: &str = "return tostring(redis.call('INCR', KEYS[1]))";
 
 fn cell() -> CellName {
     CellName::new("main").unwrap()
 }
 
-#[tokio::test]
-async fn a_script_that_the_server_does_not_know_is_loaded() {
-    let server = server();
-    let connections = connections(&server);
-    let script = Script::of("echo", &["return ARGV[1]..KEYS[1]"]);
-    for _ in 0..3 {
-        let reply = connections.run(Role::Planner, &cell(), &script, &["{main}:k".into()], b"\0\xff").await;
-        assert_eq!(reply.unwrap(), b"\0\xff{main}:k");
-        connections.command(&cell(), &["SCRIPT", "FLUSH"]).await.unwrap();
+fn connect(text: &str) -> Arc<Connections> {
+    Arc::new(Connections::new(RedisConfig::parse(text).unwrap()).unwrap())
+}
+
+/// Connections whose calls are given up after so many milliseconds.
+fn connect_for(server: &Server, milliseconds: u64) -> Arc<Connections> {
+    connect(&format!("{}?connect_timeout=200ms&call_timeout={milliseconds}ms", server.url()))
+}
+
+async fn run(connections: &Connections, script: &Script) -> PortResult<String> {
+    let reply = connections.run(Role::Callers, &cell(), script, &["{main}:key".into()], b"argument").await;
+    reply.map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+/// How often [`COUNT`] ran.
+fn counted(server: &Server) -> String {
+    server.command(&["GET", "{main}:key"]).text()
+}
+
+/// The source of an error that means: whether it was made is unknown.
+fn unavailable(error: PortError) -> String {
+    match error {
+        PortError::Unavailable(source) => source.to_string(),
+        other => panic!("not unavailable: {other:?}"),
     }
 }
 
-#[tokio::test]
-async fn a_channel_is_followed() {
-    let server = server();
-    let connections = connections(&server);
-    let mut heard = follow(&connections, cell(), "{main}:events".into());
-    assert_eq!(heard.recv().await, Some(Heard::Subscribed));
-    connections.command(&cell(), &["PUBLISH", "{main}:events", "hello"]).await.unwrap();
-    assert_eq!(heard.recv().await, Some(Heard::Message(b"hello".to_vec())));
+/// Starts a script on another connection that keeps the server from everything else for so many milliseconds.
+fn occupy(server: &Server, milliseconds: u64) -> crate::testing::Connection {
+    let script = format!(
+        "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 end \
+         local over = now() + {milliseconds} while now() < over do end"
+    );
+    let mut connection = server.connect().unwrap();
+    connection.send(&["EVAL", &script, "0"]).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    connection
 }

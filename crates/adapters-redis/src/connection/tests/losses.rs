@@ -1,0 +1,117 @@
+//! Connections that end, servers that fall silent: what was perhaps executed is not asked again.
+
+use super::*;
+
+#[tokio::test]
+async fn a_call_without_an_answer_is_unavailable_and_not_repeated() {
+    let server = Server::start();
+    let connections = connect_for(&server, 300);
+    let script = Script::of("count", &[COUNT]);
+    run(&connections, &script).await.unwrap();
+    server.freeze();
+    let asked = Instant::now();
+    let said = unavailable(run(&connections, &script).await.unwrap_err());
+    assert!(said.contains("did not answer within 300ms") && said.contains("unknown"), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    server.thaw();
+    // It was sent once, and is executed once, late.
+    assert_eq!(run(&connections, &script).await.unwrap(), "3");
+    assert_eq!(counted(&server), "3");
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_even_be_connected_to_is_unavailable_in_time() {
+    let server = Server::start();
+    server.freeze();
+    let connections = connect_for(&server, 500);
+    let script = Script::of("count", &[COUNT]);
+    let asked = Instant::now();
+    // However many ask: whoever waits for another's attempt is told its outcome.
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let (connections, script) = (Arc::clone(&connections), Script::of("count", &[COUNT]));
+            tokio::spawn(async move { run(&connections, &script).await })
+        })
+        .collect();
+    for call in calls {
+        let said = unavailable(call.await.unwrap().unwrap_err());
+        assert!(said.contains("cannot connect"), "{said}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    server.thaw();
+    assert_eq!(run(&connections, &script).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_connection_lost_under_a_call_is_unavailable_and_the_next_call_connects_anew() {
+    let server = Server::start();
+    let connections = connect(&server.url());
+    let slow = Script::of("slow", &["redis.call('INCR', KEYS[1]) while true do end"]);
+    let call = tokio::spawn({
+        let connections = Arc::clone(&connections);
+        async move { run(&connections, &slow).await }
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.kill9();
+    let said = unavailable(call.await.unwrap().unwrap_err());
+    assert!(said.contains("was lost before its answer came"), "{said}");
+    server.restart();
+    assert_eq!(run(&connections, &Script::of("count", &[COUNT])).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_nobody_called_costs_no_call() {
+    let server = Server::start();
+    let connections = connect(&server.url());
+    let script = Script::of("count", &[COUNT]);
+    run(&connections, &script).await.unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(run(&connections, &script).await.unwrap(), "2");
+    server.restart();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(run(&connections, &script).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_waited_for_while_the_call_has_time() {
+    let server = Server::start();
+    server.kill9();
+    let script = Script::of("count", &[COUNT]);
+    let said = unavailable(run(&connect_for(&server, 100), &script).await.unwrap_err());
+    assert!(said.contains("cannot connect"), "{said}");
+    let connections = connect(&server.url());
+    let call = tokio::spawn(async move { run(&connections, &script).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.restart();
+    assert_eq!(call.await.unwrap().unwrap(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_holds_one_connection_and_asks_nothing_but_what_is_called() {
+    let server = Server::start();
+    let connections = connect(&server.url());
+    server.command(&["CONFIG", "RESETSTAT"]).ok();
+    let calls: Vec<_> = (0..300)
+        .map(|n| {
+            let connections = Arc::clone(&connections);
+            let role = [Role::Planner, Role::Workers, Role::Callers][n % 3];
+            tokio::spawn(async move {
+                let script = Script::of("count", &[COUNT]);
+                connections.run(role, &cell(), &script, &["{main}:key".into()], b"").await.unwrap();
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert_eq!(counted(&server), "300");
+    let clients = server.command(&["CLIENT", "LIST"]).text();
+    for name in ["planner", "workers", "callers"] {
+        assert_eq!(clients.matches(&format!("name=stowplan-{name} ")).count(), 1, "{clients}");
+    }
+    let asked = server.command(&["INFO", "commandstats"]).text();
+    for needless in ["cmdstat_ping", "cmdstat_unwatch", "cmdstat_cluster"] {
+        assert!(!asked.contains(needless), "{asked}");
+    }
+}
