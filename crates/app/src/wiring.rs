@@ -49,7 +49,7 @@ pub fn patient(ports: &Ports, keepalive: Duration) -> anyhow::Result<Ports> {
 fn opener(address: &StoreAddress) -> anyhow::Result<Box<dyn FnOnce() -> PortResult<Ports>>> {
     let scheme = address.as_given().split("://").next().unwrap_or_default();
     match scheme {
-        "redis" | "rediss" => {
+        "redis" | "rediss" | "valkey" | "valkeys" => {
             let config = RedisConfig::parse(address.as_given())?;
             Ok(Box::new(|| adapters_redis::open(config)))
         }
