@@ -39,10 +39,10 @@ const TLS_FILES: [(&str, &str); 3] = [
 pub struct Server {
     port: u16,
     tls_port: Option<u16>,
-    folder: TempDir,
     options: Options,
-    /// `None` while it is down.
+    /// `None` while it is down. Before the folder, so that it is dropped first and writes nothing there any more.
     process: Mutex<Option<Process>>,
+    folder: TempDir,
 }
 
 /// The server that the tests of this process share: each has a cell of its own there. It keeps nothing on disk, and
@@ -64,7 +64,7 @@ impl Server {
         for (name, text) in TLS_FILES {
             fs::write(folder.path().join(name), text).expect("a file in the new folder");
         }
-        let mut server = Self { port: 0, tls_port: None, folder, options, process: Mutex::new(None) };
+        let mut server = Self { port: 0, tls_port: None, options, process: Mutex::new(None), folder };
         for _ in 0..ATTEMPTS {
             server.port = free_port();
             server.tls_port = server.options.wants_tls().then(free_port);
@@ -142,7 +142,8 @@ impl Server {
         answer.unwrap_or_else(|error| panic!("{words:?} got no answer on port {}: {error}", self.port))
     }
 
-    /// kill -9. It has ended when this returns.
+    /// kill -9. It has ended when this returns. [`Appendonly::Always`](super::Appendonly::Always) keeps all that it has
+    /// answered; with `Everysec` it may lose two seconds of it, on a disk that is slow to sync.
     pub fn kill9(&self) {
         self.take().kill();
     }

@@ -78,12 +78,13 @@ fn a_frozen_server_keeps_its_connections_and_answers_nothing() {
 
 #[test]
 fn a_server_that_reads_a_long_file_says_so() {
-    let server = Options::new().appendonly(Appendonly::Everysec).line("key-load-delay 500").start();
+    let server = Options::new().appendonly(Appendonly::Always).line("key-load-delay 200").start();
     let mut connection = server.connect().unwrap();
-    for _ in 0..2_000 {
+    // It listens to clients again after every 1,024 commands that it has read.
+    for _ in 0..8_000 {
         connection.send(&["INCR", "n"]).unwrap();
     }
-    assert_eq!((0..2_000).map(|_| connection.receive().unwrap().integer()).last(), Some(2_000));
+    assert_eq!((0..8_000).map(|_| connection.receive().unwrap().integer()).last(), Some(8_000));
     server.kill9();
     server.restart_without_waiting();
     let loading = |server: &Server| server.connect().and_then(|mut connection| connection.call(&["GET", "n"]));
@@ -92,7 +93,7 @@ fn a_server_that_reads_a_long_file_says_so() {
         assert!(begun.elapsed() < Duration::from_secs(10), "it never said LOADING:\n{}", server.log());
     }
     server.wait_until_ready();
-    assert_eq!(server.command(&["GET", "n"]).text(), "2000");
+    assert_eq!(server.command(&["GET", "n"]).text(), "8000");
 }
 
 #[test]
