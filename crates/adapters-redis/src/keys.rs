@@ -10,8 +10,22 @@ pub(crate) struct Keys {
 
 /// What follows the cell's hash tag, in the order in which `lua/cell.lua` reads `KEYS`.
 pub(crate) const TABLES: [&str; 16] = [
-    "cell", "containers", "bodies", "outputs", "workers", "beats", "lots", "usage", "ready", "parked", "owned", "phases",
-    "workspaces", "ended", "changes", "fleet",
+    "cell",
+    "containers",
+    "bodies",
+    "outputs",
+    "workers",
+    "beats",
+    "lots",
+    "usage",
+    "ready",
+    "parked",
+    "owned",
+    "phases",
+    "workspaces",
+    "ended",
+    "changes",
+    "fleet",
 ];
 
 impl Keys {

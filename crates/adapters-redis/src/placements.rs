@@ -130,7 +130,9 @@ fn outcome(decided: Decided) -> PortResult<Outcome> {
             let resource = resource.ok_or_else(|| PortError::corrupt("an outcome", "it names no resource"))?;
             Outcome::OverQuota(OverQuota { resource, limit, used, needs })
         }
-        Decided::NoRoom((cpu_milli, memory_mib, gpu_milli)) => Outcome::NoRoom(Free { cpu_milli, memory_mib, gpu_milli }),
+        Decided::NoRoom((cpu_milli, memory_mib, gpu_milli)) => {
+            Outcome::NoRoom(Free { cpu_milli, memory_mib, gpu_milli })
+        }
         Decided::Done => Outcome::Done,
     })
 }

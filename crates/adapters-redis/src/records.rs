@@ -150,7 +150,11 @@ struct OverRecord<'a> {
 struct NoWord(String, &'static str);
 
 fn checked_version(version: u8) -> Result<(), Source> {
-    if version == VERSION { Ok(()) } else { Err(format!("it is of version {version}, and only {VERSION} is known").into()) }
+    if version == VERSION {
+        Ok(())
+    } else {
+        Err(format!("it is of version {version}, and only {VERSION} is known").into())
+    }
 }
 
 /// A container from its record.

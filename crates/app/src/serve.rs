@@ -8,7 +8,7 @@ use clap::Args;
 use domain::fleet::{Fleet, Policy};
 use domain::id::{PlannerId, WorkerId};
 use domain::model::workers::{Look, SeenSilent};
-use ports::Ports;
+use ports::{PortError, Ports};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,6 +22,8 @@ use crate::wiring;
 
 /// How long a planner's stamp must stand still before another may take over.
 const LASTS: Duration = Duration::from_secs(10);
+/// How often a store that does not answer is asked what it is.
+const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 /// How long a server that was told to drain waits for its workers to be empty.
 const DRAIN_WITHIN: Duration = Duration::from_secs(9);
 /// How many rows of the fleet one call reads meanwhile.
@@ -53,7 +55,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         settings(&config)?,
         Arc::new(Watch::new(Arc::clone(&metrics))),
     );
-    let view = PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()) };
+    let (tell, cautions) = watch::channel(Vec::new());
+    let view = PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()), cautions };
     let server = Server {
         ports: for_callers(&store, &metrics, config.keepalive)?,
         cell: config.cell.clone(),
@@ -65,15 +68,32 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     };
     let (stop, stopped) = watch::channel(false);
     let mut planning = tokio::spawn(scheduler.run(stopped));
+    let refused = examine_store(config.clone(), tell);
     let told = told_to_stop(args.drain_on_stdin_eof, store, config);
     tokio::select! {
         closed = crate::http::serve(listener, server, told) => closed?,
-        // It ends only when it is told to, or by a panic: without it nothing would be placed any more.
+        refused = refused => return Err(refused),
         ended = &mut planning => return ended.context("the planner failed"),
     }
     stop.send_replace(true);
     planning.await?;
     Ok(())
+}
+
+/// Asks the store what it is, as soon as it answers, and says what an operator should know of it. Comes back only if the
+/// store cannot be trusted with a cell.
+async fn examine_store(config: Config, tell: watch::Sender<Vec<String>>) -> anyhow::Error {
+    loop {
+        match wiring::cautions(&config).await {
+            Ok(cautions) => {
+                cautions.iter().for_each(|caution| tracing::warn!("the store: {caution}"));
+                tell.send_replace(cautions);
+                return std::future::pending().await;
+            }
+            Err(refused @ PortError::Unsupported(_)) => return anyhow::Error::new(refused).context("the store"),
+            Err(_) => tokio::time::sleep(ASK_STORE_EVERY).await,
+        }
+    }
 }
 
 /// The store as those who call over HTTP have it: asked again if it is away for a moment, each try a call that counts.
@@ -152,6 +172,8 @@ pub struct PlannersView {
     pub planner: Planner,
     /// The policy that its plans follow.
     pub policy: Arc<Policy>,
+    /// What an operator should know of the store.
+    pub cautions: watch::Receiver<Vec<String>>,
 }
 
 impl Explain for PlannersView {
@@ -165,6 +187,10 @@ impl Explain for PlannersView {
 
     fn silence_of(&self, worker: &WorkerId) -> Option<(Duration, SeenSilent)> {
         self.planner.silence_of(worker).map(|silent| (silent.lasted, silent.seen))
+    }
+
+    fn cautions(&self) -> Vec<String> {
+        self.cautions.borrow().clone()
     }
 
     fn trouble(&self) -> Option<String> {

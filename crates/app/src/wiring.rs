@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use domain::retry::Backoff;
 use ports::around::{Retried, WAITS};
 use ports::rows::{MemoryStore, RowPorts, RowStore};
-use ports::{PortResult, Ports};
+use ports::{PortError, PortResult, Ports};
 
 use crate::config::{Config, StoreAddress, StoreKind};
 use crate::embedded::EmbeddedStore;
@@ -32,7 +32,7 @@ pub fn open(config: &Config) -> anyhow::Result<Ports> {
         }
         StoreKind::Memory => RowPorts::over(MemoryStore::new()?),
         StoreKind::At(address) => {
-            opener(address)?().with_context(|| format!("failed to open the store at {address}"))?
+            Served::at(address)?.open().with_context(|| format!("failed to open the store at {address}"))?
         }
     })
 }
@@ -45,24 +45,46 @@ pub fn patient(ports: &Ports, keepalive: Duration) -> anyhow::Result<Ports> {
     Ok(Retried { backoff: BACKOFF, repeats: REPEATS, within, once: WAITS, seed }.over(ports))
 }
 
-/// How the store at an address is opened, by its scheme. Asks nobody there yet.
-fn opener(address: &StoreAddress) -> anyhow::Result<Box<dyn FnOnce() -> PortResult<Ports>>> {
-    let scheme = address.as_given().split("://").next().unwrap_or_default();
-    match scheme {
-        "redis" | "rediss" | "valkey" | "valkeys" => {
-            let config = RedisConfig::parse(address.as_given())?;
-            Ok(Box::new(|| adapters_redis::open(config)))
+/// A store at an address, by the scheme of the address.
+enum Served {
+    Redis(RedisConfig),
+}
+
+impl Served {
+    /// Reads the address. Asks nobody there yet.
+    fn at(address: &StoreAddress) -> anyhow::Result<Self> {
+        let scheme = address.as_given().split("://").next().unwrap_or_default();
+        Ok(match scheme {
+            "redis" | "rediss" | "valkey" | "valkeys" => Self::Redis(RedisConfig::parse(address.as_given())?),
+            other => bail!("{other} is no store that this program knows; use {SCHEMES}"),
+        })
+    }
+
+    fn open(self) -> PortResult<Ports> {
+        match self {
+            Self::Redis(config) => adapters_redis::open(config),
         }
-        other => bail!("{other} is no store that this program knows; use {SCHEMES}"),
     }
 }
 
 /// Whether a store could be opened at an address, as far as its text goes.
 pub fn check(address: &StoreAddress) -> anyhow::Result<()> {
-    opener(address).map(drop)
+    Served::at(address).map(drop)
 }
 
 const SCHEMES: &str = "redis://HOST:PORT, rediss://HOST:PORT, or several of a cluster, separated by commas";
+
+/// What an operator should know of the store that the configuration names: what it may lose, and what changes that.
+/// [`PortError::Unsupported`](ports::PortError::Unsupported) if it cannot be trusted with a cell.
+pub async fn cautions(config: &Config) -> PortResult<Vec<String>> {
+    let StoreKind::At(address) = &config.store else { return Ok(Vec::new()) };
+    match Served::at(address).map_err(|bad| PortError::Unsupported(bad.to_string()))? {
+        Served::Redis(redis) => {
+            let warnings = adapters_redis::check(redis, &config.cell).await?.warnings;
+            Ok(warnings.into_iter().map(|warning| format!("{}; {}", warning.what, warning.fix)).collect())
+        }
+    }
+}
 
 /// Opens the store in a folder, which no server may have open, to read its rows.
 pub fn open_stopped(folder: &Path) -> anyhow::Result<Arc<dyn RowStore>> {

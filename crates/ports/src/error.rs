@@ -38,6 +38,12 @@ impl PortError {
         Self::Unavailable(source.into())
     }
 
+    /// What happened and why, down to the first cause, in one line.
+    pub fn in_full(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |said, cause| format!("{said}: {cause}"))
+    }
+
     /// The row `what` cannot be decoded, because of `source`.
     pub fn corrupt(what: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Corrupt { what: what.into(), source: source.into() }

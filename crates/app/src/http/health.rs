@@ -31,10 +31,11 @@ pub(super) async fn readyz(State(room): State<Arc<Room>>) -> Answer<Value> {
     }
     match tokio::time::timeout(STORE_WITHIN, room.ports.backlog.depth(&room.cell)).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => return unready(error.to_string()),
+        Ok(Err(error)) => return unready(error.in_full()),
         Err(_) => return unready(format!("the store does not answer within {} s", STORE_WITHIN.as_secs())),
     }
-    room.view.trouble().map_or_else(|| Ok(Json(json!({ "ready": true }))), unready)
+    let cautions = room.view.cautions();
+    room.view.trouble().map_or_else(|| Ok(Json(json!({ "ready": true, "cautions": cautions }))), unready)
 }
 
 /// `GET /metrics`

@@ -18,6 +18,9 @@ pub trait Explain: Send + Sync {
     /// How long a worker has been silent, as far as it was watched, and what stood still meanwhile.
     fn silence_of(&self, worker: &WorkerId) -> Option<(Duration, SeenSilent)>;
 
+    /// What an operator should know of the store: what it may lose, and what would change that.
+    fn cautions(&self) -> Vec<String>;
+
     /// Why no batch can be committed now; none if one can.
     fn trouble(&self) -> Option<String>;
 }

@@ -168,7 +168,6 @@ impl<'a> Cycle<'a> {
         let next = self.ports.backlog.next(&self.settings.cell, None, limit, lots);
         let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
         let (line, ()) = tokio::try_join!(next, look)?;
-        self.view_mut().note_trouble(None);
         self.seen = line.mark.revision;
         let mut looked = !cached;
         if line.ready.is_empty() && self.room_unread && cached {
@@ -449,7 +448,7 @@ impl<'a> Cycle<'a> {
 
     fn store_failed(&self, error: &PortError) {
         self.observer.store_failed(error);
-        self.view_mut().note_trouble(Some(error.to_string()));
+        self.view_mut().note_trouble(Some(error.in_full()));
     }
 
     fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {

@@ -49,7 +49,10 @@ pub(super) async fn run(
         ticks.tick().await;
         match house.tick().await {
             Ok(()) => {}
-            Err(error @ PortError::Unavailable(_)) => observer.store_failed(&error),
+            Err(error @ PortError::Unavailable(_)) => {
+                observer.store_failed(&error);
+                house.with_view(|view| view.note_trouble(Some(error.in_full())));
+            }
             Err(error) => return error,
         }
     }
@@ -114,8 +117,10 @@ impl<'a> House<'a> {
         self.observer.fleet_seen(&fleet);
         drop(fleet);
         self.lose().await?;
-        if self.ticks.is_multiple_of(RENEW_EVERY) {
+        // That something can be written is known only from a write.
+        if self.ticks.is_multiple_of(RENEW_EVERY) || self.with_view(|view| view.trouble().is_some()) {
             self.ports.leadership.renew(self.mandate).await?;
+            self.with_view(View::note_written);
         }
         if self.forgetting || self.ticks.is_multiple_of(FORGET_EVERY) {
             let (cell, now, keep) = (&self.settings.cell, (self.settings.clock)(), self.settings.keep);

@@ -185,9 +185,16 @@ impl View {
         }
     }
 
-    /// Notes whether the store answers the planner, and if not, what it said.
+    /// Notes whether the store does what the planner asks, and if not, what it said.
     pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
         self.trouble = trouble;
+    }
+
+    /// Notes that the store has written something. A commit that is repeated says itself when it has come through.
+    pub(super) fn note_written(&mut self) {
+        if !self.committing {
+            self.trouble = None;
+        }
     }
 
     /// Notes whether a commit is under way.

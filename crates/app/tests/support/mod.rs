@@ -74,7 +74,11 @@ impl Bench {
         let metrics = Arc::new(Metrics::default());
         let watch_metrics = Arc::new(Watch::new(Arc::clone(&metrics)));
         let scheduler = Scheduler::new(ports.clone(), ports.clone(), settings, watch_metrics);
-        let view = Arc::new(PlannersView { planner: scheduler.planner(), policy: Arc::new(policy) });
+        let view = Arc::new(PlannersView {
+            planner: scheduler.planner(),
+            policy: Arc::new(policy),
+            cautions: tokio::sync::watch::channel(Vec::new()).1,
+        });
         let (stop, stopping) = watch::channel(false);
         if setup.plans {
             tokio::spawn(scheduler.run(stopping.clone()));
