@@ -71,7 +71,9 @@ pub(crate) enum Failure {
     NoString { found: &'static str },
     #[error("database {database}: redis at {node} is of a cluster, which has only database 0")]
     DatabaseOfCluster { node: Address, database: u32 },
-    #[error("several servers that are no cluster: redis at {node} has cluster-enabled no. Name one of them")]
+    #[error(
+        "several servers that are no cluster: redis at {node} says of none. Name one of them, or allow its user +cluster|slots"
+    )]
     NoCluster { node: Address },
     #[error("RESP3, which Redis 6 brought: redis at {node} is older")]
     TooOld { node: Address },
@@ -211,3 +213,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

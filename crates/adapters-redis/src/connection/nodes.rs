@@ -47,6 +47,11 @@ impl Nodes {
         known.insert(address.clone(), Arc::clone(&node));
         Ok(node)
     }
+
+    /// Forgets all servers but those that `is_kept`. Calls under way are not disturbed.
+    pub(super) fn keep(&self, is_kept: impl Fn(&Address) -> bool) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|address, _| is_kept(address));
+    }
 }
 
 /// One server, and the connection that each role holds to it.
