@@ -149,7 +149,8 @@ impl Connections {
     /// Learns what a failure tells, and answers how to ask next.
     async fn heed(&self, role: Role, failure: &Failure, manner: Manner) -> Manner {
         match failure {
-            Failure::UnknownScript { .. } => return Manner { loads: true, ..manner },
+            // A server that loads its data has just started, and knows no scripts.
+            Failure::UnknownScript { .. } | Failure::Loading { .. } => return Manner { loads: true, ..manner },
             Failure::Moved { slot, to, .. } => self.topology.learn(*slot, to),
             Failure::Ask { to, .. } => return Manner { there: Some(to.clone()), asks: true, ..manner },
             Failure::Unreachable { node, .. }

@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     #[error("cannot connect to redis at {node}")]
     Unreachable { node: Address, source: Arc<dyn Error + Send + Sync> },
     #[error(
-        "redis at {node} does not know the script, though it was just loaded: is SCRIPT FLUSH called all the time?"
+        "redis at {node} does not know the script, however often it is loaded: is SCRIPT FLUSH called all the time?"
     )]
     UnknownScript { node: Address },
     #[error("redis at {node} is loading its data after a start ({said})")]

@@ -118,9 +118,10 @@ impl Node {
         if let Some(line) = &held.line {
             return Ok(line.clone());
         }
-        if let Some((_, failure)) = held.failed.take_if(|(when, _)| *when >= asked) {
-            held.failed = Some((Instant::now(), failure.clone()));
-            return Err(failure);
+        if let Some((when, failure)) = &held.failed
+            && *when >= asked
+        {
+            return Err(failure.clone());
         }
         let connected = self.connect(role, &mut held).await;
         held.failed = connected.as_ref().err().map(|failure| (Instant::now(), failure.clone()));

@@ -137,9 +137,10 @@ impl Topology {
         if self.known().read != seen {
             return Ok(());
         }
-        if let Some((_, failure)) = last.take_if(|(when, _)| *when >= asked) {
-            *last = Some((Instant::now(), failure.clone()));
-            return Err(failure);
+        if let Some((when, failure)) = &*last
+            && *when >= asked
+        {
+            return Err(failure.clone());
         }
         match self.ask_around(nodes).await {
             Ok(map) => {

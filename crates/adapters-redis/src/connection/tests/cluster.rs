@@ -25,6 +25,20 @@ fn slot(cell: &CellName) -> u16 {
     slot_of(cell.as_str().as_bytes())
 }
 
+/// Waits until a replica has all that its primary was told.
+fn wait_until_copied(cluster: &Cluster, primary: usize, replica: usize) {
+    let offset = |node: usize, name: &str| -> u64 {
+        let about = cluster.nodes()[node].command(&["INFO", "replication"]).text();
+        let offset = about.lines().find_map(|line| line.strip_prefix(name));
+        offset.map_or(0, |offset| offset.trim().parse().unwrap())
+    };
+    let begun = Instant::now();
+    while offset(replica, "slave_repl_offset:") < offset(primary, "master_repl_offset:") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the replica does not catch up");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// How often the nodes have sent a client on.
 fn redirections(cluster: &Cluster) -> usize {
     let errors = |node: &Server| node.command(&["INFO", "errorstats"]).text();
@@ -137,12 +151,12 @@ async fn a_replica_that_takes_over_is_found() {
     let mut heard = follow(&connections, cell.clone(), format!("{{{cell}}}:events"));
     assert_eq!(heard.recv().await, Some(Heard::Subscribed));
     assert_eq!(run_two(&connections, &cell).await.unwrap(), "1");
-    cluster.nodes()[0].command(&["WAIT", "1", "1000"]);
+    wait_until_copied(&cluster, 0, 3);
     // By an operator: the primary becomes a replica under the connection.
     cluster.nodes()[3].command(&["CLUSTER", "FAILOVER"]).ok();
     cluster.wait_for_owner(slot(&cell), 3);
     assert_eq!(run_two(&connections, &cell).await.unwrap(), "2");
-    cluster.nodes()[3].command(&["WAIT", "1", "1000"]);
+    wait_until_copied(&cluster, 3, 0);
     // By the death of the primary.
     cluster.nodes()[3].kill9();
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -161,7 +175,7 @@ async fn the_others_are_known_though_one_was_named_and_it_holds_the_cell() {
     let cell = cell_at(&cluster, 0);
     let connections = connect(&format!("{}?call_timeout=1500ms", cluster.urls()[0]));
     run_two(&connections, &cell).await.unwrap();
-    cluster.nodes()[0].command(&["WAIT", "1", "1000"]);
+    wait_until_copied(&cluster, 0, 3);
     cluster.nodes()[0].freeze();
     let mut unknown = 0;
     let counted = loop {
