@@ -78,3 +78,25 @@ impl fmt::Display for Address {
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_tells_is_read_as_it_writes_it() {
+        let by = Address::new("asked", 7000);
+        for (told, address) in [
+            ("10.0.0.1:7001", Some("10.0.0.1:7001")),
+            (":7001", Some("asked:7001")),
+            ("::1:7001", Some("[::1]:7001")),
+            ("[::1]:7001", Some("[::1]:7001")),
+            ("db.example:7001", Some("db.example:7001")),
+            ("db.example", None),
+            ("db.example:0", None),
+            ("db.example:many", None),
+        ] {
+            assert_eq!(Address::told(told, &by).map(|address| address.to_string()).as_deref(), address, "{told}");
+        }
+    }
+}

@@ -68,14 +68,7 @@ impl Connections {
     }
 
     /// Asks the node that holds the cell one plain command, for start-up checks and tests.
-    #[cfg(test)]
-    pub(crate) async fn command(&self, cell: &CellName, words: &[&str]) -> PortResult<Value> {
-        let reply = self.ask_plainly(cell, words).await;
-        reply.map_err(|failure| refused(cell, failure, words.first().copied().unwrap_or_default()))
-    }
-
-    /// The same, for those who tell failures apart.
-    pub(crate) async fn ask_plainly(&self, cell: &CellName, words: &[&str]) -> Result<Value, Failure> {
+    pub(crate) async fn command(&self, cell: &CellName, words: &[&str]) -> Result<Value, Failure> {
         self.ask(Role::Callers, cell, &Request::Command(words)).await
     }
 
@@ -134,7 +127,7 @@ impl Connections {
             node.clone()
         } else {
             let found = timeout_at(deadline, self.topology.holder(slot, &self.nodes)).await;
-            found.unwrap_or(Err(Failure::NoHolder { slot }))?
+            found.unwrap_or_else(|_| Err(self.topology.unanswered(slot)))?
         };
         let node = self.nodes.node(&node)?;
         let line = timeout_at(deadline, node.line(role)).await;
@@ -156,7 +149,8 @@ impl Connections {
     /// Learns what a failure tells, and answers how to ask next.
     async fn heed(&self, role: Role, failure: &Failure, manner: Manner) -> Manner {
         match failure {
-            Failure::UnknownScript { .. } => return Manner { loads: true, ..manner },
+            // A server that loads its data has just started, and knows no scripts.
+            Failure::UnknownScript { .. } | Failure::Loading { .. } => return Manner { loads: true, ..manner },
             Failure::Moved { slot, to, .. } => self.topology.learn(*slot, to),
             Failure::Ask { to, .. } => return Manner { there: Some(to.clone()), asks: true, ..manner },
             Failure::Unreachable { node, .. }

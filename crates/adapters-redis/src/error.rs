@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     #[error("cannot connect to redis at {node}")]
     Unreachable { node: Address, source: Arc<dyn Error + Send + Sync> },
     #[error(
-        "redis at {node} does not know the script, though it was just loaded: is SCRIPT FLUSH called all the time?"
+        "redis at {node} does not know the script, however often it is loaded: is SCRIPT FLUSH called all the time?"
     )]
     UnknownScript { node: Address },
     #[error("redis at {node} is loading its data after a start ({said})")]
@@ -71,7 +71,9 @@ pub(crate) enum Failure {
     NoString { found: &'static str },
     #[error("database {database}: redis at {node} is of a cluster, which has only database 0")]
     DatabaseOfCluster { node: Address, database: u32 },
-    #[error("several servers that are no cluster: redis at {node} has cluster-enabled no. Name one of them")]
+    #[error(
+        "several servers that are no cluster: redis at {node} says of none. Name one of them, or allow its user +cluster|slots"
+    )]
     NoCluster { node: Address },
     #[error("RESP3, which Redis 6 brought: redis at {node} is older")]
     TooOld { node: Address },
@@ -211,3 +213,6 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

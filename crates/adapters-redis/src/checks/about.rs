@@ -31,12 +31,12 @@ pub(super) struct About {
 impl About {
     pub(super) async fn ask(connections: &Connections, cell: &CellName) -> Result<Self, Failure> {
         let mut about = Self::default();
-        match connections.ask_plainly(cell, &["INFO"]).await {
+        match connections.command(cell, &["INFO"]).await {
             Ok(reply) => about.read_info(&text(&reply)),
             Err(failure) => about.info_refused = Some(refusal(failure)?),
         }
         for name in SETTINGS {
-            match connections.ask_plainly(cell, &["CONFIG", "GET", name]).await {
+            match connections.command(cell, &["CONFIG", "GET", name]).await {
                 Ok(reply) => about.settings.extend(pairs(reply)),
                 Err(failure) => {
                     about.config_refused = Some(refusal(failure)?);

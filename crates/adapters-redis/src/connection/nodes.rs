@@ -47,6 +47,11 @@ impl Nodes {
         known.insert(address.clone(), Arc::clone(&node));
         Ok(node)
     }
+
+    /// Forgets all servers but those that `is_kept`. Calls under way are not disturbed.
+    pub(super) fn keep(&self, is_kept: impl Fn(&Address) -> bool) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|address, _| is_kept(address));
+    }
 }
 
 /// One server, and the connection that each role holds to it.
@@ -113,9 +118,10 @@ impl Node {
         if let Some(line) = &held.line {
             return Ok(line.clone());
         }
-        if let Some((_, failure)) = held.failed.take_if(|(when, _)| *when >= asked) {
-            held.failed = Some((Instant::now(), failure.clone()));
-            return Err(failure);
+        if let Some((when, failure)) = &held.failed
+            && *when >= asked
+        {
+            return Err(failure.clone());
         }
         let connected = self.connect(role, &mut held).await;
         held.failed = connected.as_ref().err().map(|failure| (Instant::now(), failure.clone()));

@@ -13,9 +13,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// script that is forgotten as fast as it is loaded, must not become a tight loop.
 const AT_ONCE: u32 = 3;
 
-/// Which part of a call's time an attempt has at least. What is sent just before the end may be executed unheard, which
-/// would make an outcome unknown that is known.
-const LAST_PART: u32 = 5;
+/// In which part of a call's time attempts begin, as (4, 5) of it. What is sent just before the end may be executed
+/// unheard, which would make an outcome unknown that is known.
+const BEGINS: (u32, u32) = (4, 5);
 
 /// The patience of one call.
 pub(super) struct Patience {
@@ -30,7 +30,7 @@ pub(super) struct Patience {
 impl Patience {
     /// For a call of so long, from now on.
     pub(super) fn of(whole: Duration) -> Self {
-        Self { last: Instant::now() + (whole - whole / LAST_PART), pause: PAUSES.0, at_once: 0, was_read_only: false }
+        Self { last: Instant::now() + whole * BEGINS.0 / BEGINS.1, pause: PAUSES.0, at_once: 0, was_read_only: false }
     }
 
     /// Whether to ask again after a failure; waits before it says yes, if it should.

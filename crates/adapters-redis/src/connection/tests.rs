@@ -8,6 +8,7 @@ use ports::PortResult;
 use super::*;
 use crate::testing::{Options, Server};
 
+mod cluster;
 mod losses;
 mod refusals;
 mod security;

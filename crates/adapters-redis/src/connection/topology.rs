@@ -1,7 +1,7 @@
 //! Which node holds which slot.
 //!
-//! A lone server is not asked first: it shows that it is of a cluster by naming another node. A map that a node gave
-//! serves until a node fails, and then another node is asked for a new one.
+//! Before the first call a server is asked for the map of its cluster; one that has none is alone. The map serves until a
+//! node fails, and then the others are asked for a new one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as Guard, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Role;
 use super::nodes::{Node, Nodes};
@@ -33,12 +33,13 @@ pub(super) struct Topology {
     /// How long one node may take to connect, and then to answer.
     patience: Duration,
     known: Guard<Known>,
-    /// Held while nodes are asked, so that many calls ask once.
-    asking: Mutex<()>,
+    /// Held while nodes are asked, so that many calls ask once. When that last failed, and why: whoever waited meanwhile
+    /// is told the same.
+    asking: Mutex<Option<(Instant, Failure)>>,
 }
 
-#[derive(Default)]
 struct Known {
+    kind: Kind,
     map: Map,
     /// What nodes have said of single slots since the map was read.
     told: BTreeMap<u16, Address>,
@@ -50,14 +51,24 @@ struct Known {
     read: u64,
 }
 
+/// What the servers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Not asked yet.
+    Unknown,
+    /// One server that holds everything.
+    Alone,
+    Cluster,
+}
+
 impl Topology {
     pub(super) fn new(config: &RedisConfig) -> Self {
-        let known = Known { is_stale: config.nodes.len() > 1, ..Known::default() };
+        let known = Known { is_stale: true, ..Known::after(0, Kind::Unknown, Map::default()) };
         let seeds = config.nodes.clone();
         Self { seeds, patience: config.connect_timeout, known: Guard::new(known), asking: Mutex::default() }
     }
 
-    /// The node that holds a slot. Asks the cluster if its map may be out of date.
+    /// The node that holds a slot. Asks the servers if what is known may be out of date.
     pub(super) async fn holder(&self, slot: u16, nodes: &Nodes) -> Result<Address, Failure> {
         let (holder, is_stale, read) = {
             let known = self.known();
@@ -79,34 +90,39 @@ impl Topology {
         self.holder_of(&self.known(), slot)
     }
 
-    /// Whether the servers are known to be a cluster.
+    /// What it means that nobody said in time which node holds a slot.
+    pub(super) fn unanswered(&self, slot: u16) -> Failure {
+        match self.seeds.as_slice() {
+            [lone] => Failure::unreachable(lone, "no answer in time"),
+            _ => Failure::NoHolder { slot },
+        }
+    }
+
     pub(super) fn is_cluster(&self) -> bool {
-        let known = self.known();
-        self.seeds.len() > 1 || known.read > 0 || !known.told.is_empty()
+        self.known().kind == Kind::Cluster
     }
 
     fn holder_of(&self, known: &Known, slot: u16) -> Option<Address> {
-        let named = known.told.get(&slot).or_else(|| known.map.holder(slot)).cloned();
-        // A lone server that has named nobody else holds everything.
-        named.or_else(|| match self.seeds.as_slice() {
-            [lone] if known.read == 0 => Some(lone.clone()),
-            _ => None,
-        })
+        let told = known.told.get(&slot);
+        match known.kind {
+            Kind::Unknown => told.cloned(),
+            Kind::Alone => told.or(self.seeds.first()).cloned(),
+            Kind::Cluster => told.or_else(|| known.map.holder(slot)).cloned(),
+        }
     }
 
     /// A node said that another holds a slot.
     pub(super) fn learn(&self, slot: u16, holder: &Address) {
         let mut known = self.known();
         known.told.insert(slot, holder.clone());
-        // The first that is heard of a cluster: all its nodes should be known before one fails.
-        known.is_stale |= known.read == 0;
+        // A server that was alone has become one of a cluster.
+        known.is_stale |= known.kind != Kind::Cluster;
     }
 
     /// A node failed, or says that it holds nothing: it may have been replaced.
     pub(super) fn doubt(&self, node: &Address) {
-        let is_cluster = self.is_cluster();
         let mut known = self.known();
-        known.is_stale |= is_cluster;
+        known.is_stale |= known.kind == Kind::Cluster;
         known.failed = Some(node.clone());
     }
 
@@ -116,13 +132,29 @@ impl Topology {
 
     /// Reads a map, unless another call has since `seen` maps were read.
     async fn read(&self, nodes: &Nodes, seen: u64) -> Result<(), Failure> {
-        let _asking = self.asking.lock().await;
+        let asked = Instant::now();
+        let mut last = self.asking.lock().await;
         if self.known().read != seen {
             return Ok(());
         }
-        let map = self.ask_around(nodes).await?;
-        let mut known = self.known();
-        *known = Known { map, read: seen + 1, ..Known::default() };
+        if let Some((when, failure)) = &*last
+            && *when >= asked
+        {
+            return Err(failure.clone());
+        }
+        match self.ask_around(nodes).await {
+            Ok(map) => {
+                nodes.keep(|node| map.nodes().contains(node) || self.seeds.contains(node));
+                *self.known() = Known::after(seen, Kind::Cluster, map);
+            }
+            Err(Failure::NoCluster { .. }) if self.seeds.len() == 1 => {
+                *self.known() = Known::after(seen, Kind::Alone, Map::default());
+            }
+            Err(failure) => {
+                *last = Some((Instant::now(), failure.clone()));
+                return Err(failure);
+            }
+        }
         Ok(())
     }
 
@@ -159,6 +191,13 @@ impl Topology {
     }
 }
 
+impl Known {
+    /// What is known after one more map was read.
+    fn after(read: u64, kind: Kind, map: Map) -> Self {
+        Self { kind, map, told: BTreeMap::new(), is_stale: false, failed: None, read: read + 1 }
+    }
+}
+
 /// Asks one node for its map.
 async fn ask(node: Arc<Node>, patience: Duration) -> Result<Map, Failure> {
     let line = node.line(Role::Callers).await?;
@@ -167,7 +206,8 @@ async fn ask(node: Arc<Node>, patience: Duration) -> Result<Map, Failure> {
     let asked = timeout(patience, request.send(line.connection.clone(), &manner, node.address())).await;
     let reply = match asked {
         Ok(Ok(reply)) => reply,
-        Ok(Err(Failure::Script { said, .. })) if said.contains("cluster support disabled") => {
+        // It has no cluster support, or nobody may ask: a managed server may know no such command.
+        Ok(Err(Failure::Script { .. } | Failure::NotAllowed { .. })) => {
             return Err(Failure::NoCluster { node: node.address().clone() });
         }
         Ok(Err(failure)) => return Err(failure),

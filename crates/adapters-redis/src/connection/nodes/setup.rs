@@ -45,7 +45,8 @@ impl SetUp {
         let info = self.connection_info(node);
         let manager = info.and_then(|info| Manager::new_with_config(info, self.connection_config(pushed)));
         let manager = manager.map_err(|error| Failure::unreachable(node, error))?;
-        let timeouts = Timeouts { create: Some(self.connect_timeout()), ..Timeouts::wait_millis(0) };
+        let limit = Some(self.connect_timeout());
+        let timeouts = Timeouts { create: limit, recycle: limit, ..Timeouts::wait_millis(0) };
         let pool = Pool::builder(manager).max_size(size).timeouts(timeouts).runtime(Runtime::Tokio1).build();
         pool.map_err(|error| Failure::unreachable(node, error))
     }

@@ -1,6 +1,7 @@
 //! Connections that end, servers that fall silent: what was perhaps executed is not asked again.
 
 use super::*;
+use crate::testing::Proxy;
 
 #[tokio::test]
 async fn a_call_without_an_answer_is_unavailable_and_not_repeated() {
@@ -111,7 +112,39 @@ async fn each_role_holds_one_connection_and_asks_nothing_but_what_is_called() {
         assert_eq!(clients.matches(&format!("name=stowplan-{name} ")).count(), 1, "{clients}");
     }
     let asked = server.command(&["INFO", "commandstats"]).text();
-    for needless in ["cmdstat_ping", "cmdstat_unwatch", "cmdstat_cluster"] {
+    for needless in ["cmdstat_ping", "cmdstat_unwatch"] {
         assert!(!asked.contains(needless), "{asked}");
     }
+    // Once, before the first call: whether it is alone.
+    assert!(asked.contains("cmdstat_cluster|slots:calls=1,") || asked.contains("cmdstat_cluster:calls=1,"), "{asked}");
+}
+
+#[tokio::test]
+async fn an_answer_lost_on_the_way_is_unavailable_and_the_script_ran_once() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server);
+    let connections = connect(&proxy.url());
+    let script = Script::of("count", &[COUNT]);
+    run(&connections, &script).await.unwrap();
+    proxy.lose_next_reply();
+    let said = unavailable(run(&connections, &script).await.unwrap_err());
+    assert!(said.contains("was lost before its answer came"), "{said}");
+    assert_eq!((counted(&server), proxy.lost()), ("2".to_owned(), 1));
+    assert_eq!(run(&connections, &script).await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn a_call_is_one_round_trip_and_one_more_where_the_script_is_new() {
+    let server = Server::start();
+    let proxy = Proxy::before(&server);
+    let connections = connect(&proxy.url());
+    let script = Script::of("count", &[COUNT]);
+    run(&connections, &script).await.unwrap();
+    proxy.forget_counts();
+    run(&connections, &script).await.unwrap();
+    assert_eq!(proxy.round_trips(), 1, "{:?}", proxy.all_calls());
+    server.command(&["SCRIPT", "FLUSH"]).ok();
+    proxy.forget_counts();
+    run(&connections, &script).await.unwrap();
+    assert_eq!(proxy.round_trips(), 2, "{:?}", proxy.all_calls());
 }

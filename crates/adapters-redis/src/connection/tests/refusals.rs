@@ -65,7 +65,7 @@ async fn a_server_that_loads_its_data_is_waited_for() {
     }
     let script = Script::of("count", &[COUNT]);
     refused(&connect_for(&server, 300), &script, "is loading its data").await;
-    run(&connect(&server.url()), &script).await.unwrap();
+    run(&connect(&format!("{}?call_timeout=30s", server.url())), &script).await.unwrap();
 }
 
 #[tokio::test]
@@ -122,6 +122,23 @@ async fn writes_that_too_few_replicas_would_take_are_waited_for() {
         async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]).ok();
+        },
+        run(&connections, &script)
+    );
+    assert_eq!(counted.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_more_clients_is_waited_for() {
+    let server = Options::new().line("maxclients 3").start();
+    let held: Vec<_> = (0..3).map(|_| server.connect().unwrap()).collect();
+    let script = Script::of("count", &[COUNT]);
+    refused(&connect_for(&server, 300), &script, "accepts no more clients").await;
+    let connections = connect(&server.url());
+    let ((), counted) = tokio::join!(
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(held);
         },
         run(&connections, &script)
     );
