@@ -1,13 +1,14 @@
 //! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
 //!
-//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `housekeeping` gives up silent workers and
-//! forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
+//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `silence` counts who is silent; `housekeeping`
+//! gives those up and forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
 
 mod cycle;
 mod housekeeping;
 mod mandate;
 mod refill;
 mod report;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,6 +29,7 @@ use tokio::time::timeout;
 
 pub use cycle::Scheduled;
 pub use report::{BatchReport, Observer};
+pub use silence::{Brake, Silence};
 pub use view::{Silent, View};
 
 /// What a scheduler is told once.

@@ -7,7 +7,8 @@ use domain::model::workers::Beats;
 use ports::MockContainerRepository;
 use tokio::time::{Instant, advance};
 
-use super::super::housekeeping::{House, Silence};
+use super::super::Silence;
+use super::super::housekeeping::House;
 use super::*;
 
 fn house(bench: &Bench) -> House<'_> {
