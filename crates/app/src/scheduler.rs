@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use domain::batch::BatchPolicy;
 use domain::fleet::{Fleet, Policy};
-use domain::id::{CellName, PlannerId, WorkerId};
+use domain::id::{CellName, Incarnation, PlannerId, WorkerId};
 use domain::model::containers::Keep;
 use domain::request::Submission;
 use domain::time::Timestamp;
@@ -168,9 +168,9 @@ impl Planner {
         (self.holds_mandate() && view.was_read()).then(|| view.fleet())
     }
 
-    /// How long a worker has been silent, as far as this planner has watched it.
-    pub fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).silence_of(worker)
+    /// How long this run of a worker has been silent, as far as this planner has watched it.
+    pub fn silence_of(&self, worker: &WorkerId, run: Incarnation) -> Option<Silent> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).silence_of(worker, run)
     }
 
     /// Places a request on this worker, if it is eligible and has room: the seed's old entry point.

@@ -68,8 +68,11 @@ impl Silence {
         let (Some(polled_at), Some((boot, _))) = (self.polled_at, self.store) else {
             return BTreeMap::new();
         };
-        let silent =
-            |heard: &Heard| Silent { lasted: polled_at - heard.since, seen: SeenSilent { number: heard.number, boot } };
+        let silent = |heard: &Heard| Silent {
+            run: heard.incarnation,
+            lasted: polled_at - heard.since,
+            seen: SeenSilent { number: heard.number, boot },
+        };
         self.heard.iter().map(|(worker, heard)| (worker.clone(), silent(heard))).collect()
     }
 
