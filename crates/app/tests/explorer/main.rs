@@ -15,6 +15,7 @@
 mod agent;
 mod checks;
 mod choice;
+mod identity;
 mod machine;
 mod planner;
 mod rules;

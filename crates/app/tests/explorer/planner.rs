@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use app::scheduler::Silence;
+use app::scheduler::{Silence, Silent};
 use domain::id::{Mark, WorkerId};
 use domain::ledger;
 use domain::model::placements::{Commit, Decision, DecisionKind, Loss};
@@ -101,6 +101,11 @@ impl Planner {
         let since = *self.settling_since.get_or_insert(now);
         let witness = self.witness.take();
         (now - since >= KEEPALIVE + GRACE || witness.is_some()).then_some(Loss::Settled { witness })
+    }
+
+    /// How long it has seen this worker silent, whichever run of it, if that is as long as it takes to call one lost.
+    pub(crate) fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
+        self.silence.durations().remove(worker).filter(|silent| silent.lasted >= ticks(KEEPALIVE + GRACE))
     }
 
     fn drains_due(&mut self, now: u64, rows: &MemoryRows) -> Vec<Loss> {
