@@ -21,11 +21,19 @@ use crate::world::{GRACE, KEEPALIVE, read};
 /// How long a planner takes a tick for: it reads the beats once a tick, and with one reading left out the next comes
 /// after a gap. All its waits are ticks, so that its clock need not agree with those of the agents on what a tick is.
 const TICK: Duration = Duration::from_secs(3);
+/// A planner's clock is this much too fast each tick, which is what `grace` is for: whoever was silent for keepalive is
+/// given up in that very tick, and to have counted one too few is found out.
+const TOO_FAST: Duration = Duration::from_millis(1);
 /// When time began.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn ticks(count: u64) -> Duration {
     TICK * u32::try_from(count).unwrap()
+}
+
+/// What a planner's clock shows.
+fn instant(now: u64) -> Instant {
+    *BEGAN + (TICK + TOO_FAST) * u32::try_from(now).unwrap()
 }
 
 /// What one planner knows.
@@ -72,7 +80,7 @@ impl Planner {
     /// Reads the beats, once a tick; answers what is to be given up.
     pub(crate) fn poll(&mut self, now: u64, rows: &MemoryRows) -> Vec<Loss> {
         self.last.clear();
-        self.silence.hear(&read(workers::beats(rows)), *BEGAN + ticks(now));
+        self.silence.hear(&read(workers::beats(rows)), instant(now));
         let mut losses = self.drains_due(now, rows);
         let silent = self.silence.given_up(ticks(KEEPALIVE), ticks(GRACE));
         losses.extend(silent.expect("fewer workers than it takes to suspend the losing"));

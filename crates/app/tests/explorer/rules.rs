@@ -2,8 +2,8 @@
 
 use crate::choice::Choice;
 use crate::choice::Fault::{
-    self, Copy, Crash, Cut, Drain, Elsewhere, Exit, Join, LateAnswer, LateCall, LatePlan, LateWord, LostCall, Mistake,
-    Remove, Reopen, Repeated, Restore, Slow, Stop, Swap, Takeover,
+    self, Copy, Crash, Cut, Drain, Elsewhere, Exit, Join, LateAnswer, LateCall, LatePlan, LateWord, LostCall, LostPlan,
+    Mistake, Remove, Reopen, Repeated, Restore, Slow, Stop, Swap, Takeover,
 };
 use crate::scenario::{KEEP, Scenario};
 
@@ -192,7 +192,7 @@ fn only_the_same_key_speaks_for_a_worker() {
 
 #[test]
 fn a_removal_names_the_incarnation() {
-    breaks_alone(Rule::RemovalNamesTheIncarnation, &two(&[(Crash, 1), (Remove, 1), (LateWord, 1)]));
+    breaks_alone(Rule::RemovalNamesTheIncarnation, &two(&[(Crash, 1), (LostPlan, 1), (Remove, 1), (LateWord, 1)]));
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_mark_beyond_what_is_left_is_noticed() {
 
 #[test]
 fn a_removal_names_the_number() {
-    breaks_alone(Rule::RemovalNamesTheNumber, &two(&[(Cut, 1), (Mistake, 1), (LateWord, 1)]));
+    breaks_alone(Rule::RemovalNamesTheNumber, &two(&[(Cut, 1), (LostPlan, 1), (Mistake, 1), (LateWord, 1)]));
 }
 
 #[test]
@@ -308,5 +308,5 @@ fn a_removal_waits_for_silence() {
 /// A run that registered since the planner looked may have called as often as the one that was silent.
 #[test]
 fn a_removal_waits_for_the_silence_of_the_run_that_it_names() {
-    breaks_alone(Rule::RemovalWaitsForSilenceOfTheRun, &two(&[(Crash, 1), (Mistake, 1)]));
+    breaks_alone(Rule::RemovalWaitsForSilenceOfTheRun, &two(&[(Crash, 1), (LostPlan, 1), (Mistake, 1)]));
 }
