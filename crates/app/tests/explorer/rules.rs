@@ -64,7 +64,7 @@ impl Without {
         Self { rules: [Some(rule), Some(other)], promise: Some(promise) }
     }
 
-    pub(crate) fn holds(&self, rule: Rule) -> bool {
+    pub(crate) fn breaks(&self, rule: Rule) -> bool {
         self.rules.contains(&Some(rule))
     }
 }

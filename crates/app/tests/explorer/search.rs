@@ -154,7 +154,7 @@ const WHOLE: &[(&str, Scenario)] = &[
     ("a cut, a slow start and a crash", Scenario { horizon: 6, ..two(&[(Cut, 1), (Slow, 1), (Crash, 1)]) }),
     ("takeovers and a late plan", two(&[(Takeover, 2), (LatePlan, 1), (RepeatedPlan, 1)])),
     ("a store opened anew, and a cut", two(&[(Reopen, 1), (Cut, 1)])),
-    ("a store opened anew, and beats left unread", UNREAD),
+    ("a store opened anew, cuts, and beats left unread", UNREAD),
     ("a worker called lost that lives, a crash and a cut", MISTAKEN),
     ("lost writes that a call gives away, and an end", SWAPPED),
     ("lost writes and an end", Scenario { horizon: 5, ..two(&[(LatePlan, 1), (Copy, 1), (Restore, 1), (Exit, 1)]) }),
@@ -168,7 +168,7 @@ const KEPT: Scenario = Scenario {
     ..one(&[(Join, 1), (Cut, 1), (Exit, 1)])
 };
 
-const UNREAD: Scenario = Scenario { horizon: 6, ..two(&[(Reopen, 1), (Unread, 1), (Cut, 1)]) };
+const UNREAD: Scenario = Scenario { horizon: 4, ..two(&[(Reopen, 2), (Unread, 1), (Cut, 2)]) };
 
 const MISTAKEN: Scenario = Scenario { horizon: 5, ..two(&[(Crash, 1), (Cut, 1), (Mistake, 1)]) };
 

@@ -87,7 +87,7 @@ pub(crate) enum UserCall {
 
 impl World {
     pub(crate) fn breaks(&self, rule: Rule) -> bool {
-        self.without.holds(rule)
+        self.without.breaks(rule)
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
