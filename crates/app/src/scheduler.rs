@@ -1,13 +1,14 @@
 //! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
 //!
-//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `housekeeping` gives up silent workers and
-//! forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
+//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `silence` counts who is silent; `housekeeping`
+//! gives those up and forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
 
 mod cycle;
 mod housekeeping;
 mod mandate;
 mod refill;
 mod report;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use domain::batch::BatchPolicy;
 use domain::fleet::{Fleet, Policy};
-use domain::id::{CellName, PlannerId, WorkerId};
+use domain::id::{CellName, Incarnation, PlannerId, WorkerId};
 use domain::model::containers::Keep;
 use domain::request::Submission;
 use domain::time::Timestamp;
@@ -28,6 +29,7 @@ use tokio::time::timeout;
 
 pub use cycle::Scheduled;
 pub use report::{BatchReport, Observer};
+pub use silence::{Brake, Silence};
 pub use view::{Silent, View};
 
 /// What a scheduler is told once.
@@ -166,9 +168,9 @@ impl Planner {
         (self.holds_mandate() && view.was_read()).then(|| view.fleet())
     }
 
-    /// How long a worker has been silent, as far as this planner has watched it.
-    pub fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).silence_of(worker)
+    /// How long this run of a worker has been silent, as far as this planner has watched it.
+    pub fn silence_of(&self, worker: &WorkerId, run: Incarnation) -> Option<Silent> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).silence_of(worker, run)
     }
 
     /// Places a request on this worker, if it is eligible and has room: the seed's old entry point.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use domain::fleet::{Fleet, Policy};
-use domain::id::{PlannerId, WorkerId};
+use domain::id::{Incarnation, PlannerId, WorkerId};
 use domain::model::workers::{Look, SeenSilent};
 use ports::{PortError, Ports};
 use tokio::io::AsyncReadExt as _;
@@ -185,8 +185,8 @@ impl Explain for PlannersView {
         Arc::clone(&self.policy)
     }
 
-    fn silence_of(&self, worker: &WorkerId) -> Option<(Duration, SeenSilent)> {
-        self.planner.silence_of(worker).map(|silent| (silent.lasted, silent.seen))
+    fn silence_of(&self, worker: &WorkerId, run: Incarnation) -> Option<(Duration, SeenSilent)> {
+        self.planner.silence_of(worker, run).map(|silent| (silent.lasted, silent.seen))
     }
 
     fn cautions(&self) -> Vec<String> {

@@ -67,8 +67,10 @@ fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
     match &row.state {
         ContainerState::Placed(_) => format!("placed on {worker}, which has not taken it yet"),
         ContainerState::Starting(place) | ContainerState::Running(place) | ContainerState::Stopping(place, _) => {
-            let silent =
-                view.silence_of(&place.worker).map(|(silent, _)| silent).filter(|silent| silent.as_secs() >= 1);
+            let silent = view
+                .silence_of(&place.worker, place.incarnation)
+                .map(|(silent, _)| silent)
+                .filter(|silent| silent.as_secs() >= 1);
             let silent = silent.map(|silent| format!(", which has been silent for {}", spoken(silent)));
             format!("{state} on {worker}, attempt {}{}", row.attempt, silent.unwrap_or_default())
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fleet::{Fleet, Policy};
-use domain::id::WorkerId;
+use domain::id::{Incarnation, WorkerId};
 use domain::model::workers::SeenSilent;
 
 /// The fleet as this process's planner saw it last.
@@ -15,8 +15,8 @@ pub trait Explain: Send + Sync {
     /// The policy that its plans follow.
     fn policy(&self) -> Arc<Policy>;
 
-    /// How long a worker has been silent, as far as it was watched, and what stood still meanwhile.
-    fn silence_of(&self, worker: &WorkerId) -> Option<(Duration, SeenSilent)>;
+    /// How long this run of a worker has been silent, as far as it was watched, and what stood still meanwhile.
+    fn silence_of(&self, worker: &WorkerId, run: Incarnation) -> Option<(Duration, SeenSilent)>;
 
     /// What an operator should know of the store: what it may lose, and what would change that.
     fn cautions(&self) -> Vec<String>;

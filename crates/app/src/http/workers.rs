@@ -60,7 +60,7 @@ pub(super) async fn get(State(room): State<Arc<Room>>, id: Id) -> Answer<WorkerD
 
 fn show(room: &Room, row: &WorkerRow) -> WorkerDocument {
     WorkerDocument {
-        silent_ms: room.view.silence_of(&row.id).map(|(silent, _)| millis(silent)),
+        silent_ms: room.view.silence_of(&row.id, row.incarnation).map(|(silent, _)| millis(silent)),
         ..WorkerDocument::of(row)
     }
 }
@@ -158,8 +158,9 @@ pub(super) async fn remove(
         }
         (true, None) => return Err(BadField::missing("incarnation", "name the run that you read").into()),
         (true, Some(incarnation)) => {
-            let seen = check_is_silent(&room, &id).await?;
-            RemoveHow::Lost { incarnation: Incarnation(incarnation), seen }
+            let incarnation = Incarnation(incarnation);
+            let seen = check_is_silent(&room, &id, incarnation).await?;
+            RemoveHow::Lost { incarnation, seen }
         }
     };
     for _ in 0..REMOVE_STEPS_MAX {
@@ -193,14 +194,15 @@ fn owns(id: &WorkerId, count: u32) -> Refusal {
 
 /// Refuses to call a worker lost that spoke a moment ago, or of which nobody here knows when it did: what it runs would
 /// run twice. Answers what stood still.
-async fn check_is_silent(room: &Room, id: &WorkerId) -> Result<Option<SeenSilent>, Refusal> {
+async fn check_is_silent(room: &Room, id: &WorkerId, run: Incarnation) -> Result<Option<SeenSilent>, Refusal> {
     let row = find(room, id).await?;
-    if row.status() == Status::Lost || row.key.is_none() {
+    let is_another = row.incarnation != run; // the store says so
+    if is_another || row.status() == Status::Lost || row.key.is_none() {
         return Ok(None);
     }
     let least = room.keepalive + room.grace;
     let refuse = |detail: String| Err(Refusal::new(Kind::WorkerLives, detail).next("stowplan worker list"));
-    match room.view.silence_of(id) {
+    match room.view.silence_of(id, run) {
         Some((silent, seen)) if silent >= least => Ok(Some(seen)),
         Some((silent, _)) => refuse(format!(
             "{id} was heard of {} ago; it can be called lost after {} of silence",

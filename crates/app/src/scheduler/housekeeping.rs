@@ -1,14 +1,12 @@
 //! What the planner does beside its batches, at most two calls a second: it gives up silent workers, ends drains,
 //! forgets what ended long ago, and proves that it lives.
 
-use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::id::{Boot, CallNumber, History, Incarnation, Mark, WorkerId};
+use domain::id::Mark;
 use domain::model::Mandate;
 use domain::model::placements::{Loss, LossOutcome};
-use domain::model::workers::{Beats, SeenSilent};
 use domain::wait::LotKey;
 use ports::{PortError, PortResult, Ports};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -16,7 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Settings;
 use super::cycle::look;
 use super::report::Observer;
-use super::view::{Silent, View};
+use super::silence::{Brake, Silence};
+use super::view::View;
 
 /// Beats and the fleet are read this often.
 const TICK: Duration = Duration::from_millis(1_400);
@@ -24,14 +23,8 @@ const TICK: Duration = Duration::from_millis(1_400);
 const FORGET_EVERY: u32 = 8;
 /// Every so many ticks, the mandate is renewed.
 const RENEW_EVERY: u32 = 2;
-/// A poll later than this begins every count anew: we do not know what happened in between.
-const GAP_MAX: Duration = Duration::from_secs(4);
 /// How many containers one call gives back, and how many it forgets.
 const CONTAINERS_MAX: usize = 1_000;
-/// With fewer silent workers than this, each is given up however few there are.
-const BRAKE_WORKERS: usize = 5;
-/// How often a worker beats within its keepalive.
-const BEATS_IN_KEEPALIVE: u32 = 5;
 
 /// Keeps house until the mandate is lost; answers why.
 pub(super) async fn run(
@@ -193,83 +186,5 @@ impl<'a> House<'a> {
 
     fn with_view<T>(&self, run: impl FnOnce(&mut View) -> T) -> T {
         run(&mut self.view.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Who has been silent since when, counted on our own clock from the answer in which a number was first seen.
-#[derive(Default)]
-pub(super) struct Silence {
-    store: Option<(Boot, History)>,
-    polled_at: Option<Instant>,
-    heard: BTreeMap<WorkerId, Heard>,
-}
-
-/// So many of so many workers are silent at once that none is given up.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Brake {
-    pub(super) silent: usize,
-    pub(super) workers: usize,
-}
-
-/// The last that was heard of a worker.
-struct Heard {
-    incarnation: Incarnation,
-    number: CallNumber,
-    since: Instant,
-}
-
-impl Silence {
-    /// Takes in an answer. A gap between polls, another boot or history begins every count anew.
-    pub(super) fn hear(&mut self, beats: &Beats, now: Instant) {
-        let store = Some((beats.boot, beats.history));
-        let gap = self.polled_at.is_none_or(|at| now.duration_since(at) > GAP_MAX);
-        if self.store != store || gap {
-            self.heard.clear();
-        }
-        (self.store, self.polled_at) = (store, Some(now));
-        let mut heard = BTreeMap::new();
-        for (worker, incarnation, number) in &beats.numbers {
-            let same =
-                self.heard.remove(worker).filter(|last| (last.incarnation, last.number) == (*incarnation, *number));
-            let since = same.map_or(now, |last| last.since);
-            heard.insert(worker.clone(), Heard { incarnation: *incarnation, number: *number, since });
-        }
-        self.heard = heard;
-    }
-
-    /// How long each worker has been silent.
-    fn durations(&self) -> BTreeMap<WorkerId, Silent> {
-        let (Some(polled_at), Some((boot, _))) = (self.polled_at, self.store) else {
-            return BTreeMap::new();
-        };
-        let silent =
-            |heard: &Heard| Silent { lasted: polled_at - heard.since, seen: SeenSilent { number: heard.number, boot } };
-        self.heard.iter().map(|(worker, heard)| (worker.clone(), silent(heard))).collect()
-    }
-
-    /// Whom to give up; nobody if too many are silent at once. Workers that were cut off together were heard of last at
-    /// different times, a beat apart: whoever will be due within a beat counts as silent with those who are.
-    pub(super) fn given_up(&self, keepalive: Duration, grace: Duration) -> Result<Vec<Loss>, Brake> {
-        let patience = keepalive + grace;
-        let due = self.longer_than(patience);
-        let silent = self.longer_than(patience.saturating_sub(keepalive / BEATS_IN_KEEPALIVE)).len();
-        let workers = self.heard.len();
-        let braked = silent >= BRAKE_WORKERS && silent * 4 > workers;
-        if braked && !due.is_empty() { Err(Brake { silent, workers }) } else { Ok(due) }
-    }
-
-    /// Who was silent for longer than this.
-    fn longer_than(&self, patience: Duration) -> Vec<Loss> {
-        let (Some((boot, _)), Some(polled_at)) = (self.store, self.polled_at) else {
-            return Vec::new();
-        };
-        let silent = self.heard.iter().filter(|(_, heard)| polled_at - heard.since > patience);
-        let loss = |(worker, heard): (&WorkerId, &Heard)| Loss::Silent {
-            worker: worker.clone(),
-            incarnation: heard.incarnation,
-            number: heard.number,
-            boot,
-        };
-        silent.map(loss).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fleet::Fleet;
-use domain::id::{History, Mark, Revision, WorkerId};
+use domain::id::{History, Incarnation, Mark, Revision, WorkerId};
 use domain::model::backlog::InLine;
 use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::{LookPage, SeenSilent};
@@ -38,6 +38,8 @@ pub struct View {
 /// How long a worker has been silent, as far as this planner has watched it.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent {
+    /// The run that is silent: another may have registered since, and number its calls alike.
+    pub run: Incarnation,
     /// How long.
     pub lasted: Duration,
     /// The number that stood still meanwhile.
@@ -237,9 +239,9 @@ impl View {
         self.silent = silent;
     }
 
-    /// How long a worker has been silent, if it is watched.
-    pub fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
-        self.silent.get(worker).copied()
+    /// How long this run of a worker has been silent, if it is watched.
+    pub fn silence_of(&self, worker: &WorkerId, run: Incarnation) -> Option<Silent> {
+        self.silent.get(worker).copied().filter(|silent| silent.run == run)
     }
 }
 

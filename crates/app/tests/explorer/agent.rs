@@ -46,10 +46,11 @@ impl World {
 
     pub(crate) fn act(&mut self, at: usize, action: Action) {
         let now_ms = self.now_ms();
+        let is_raised_late = self.breaks(Rule::IncarnationIsRaised);
         let machine = Rc::make_mut(&mut self.machines[at]);
         let disk = &mut machine.disk;
         match action {
-            Action::RaiseIncarnation(incarnation) if self.broken != Some(Rule::IncarnationIsRaised) => {
+            Action::RaiseIncarnation(incarnation) if !is_raised_late => {
                 disk.incarnation = incarnation;
             }
             Action::ExtendLease { deadline_ms, .. } => disk.deadline_ms = deadline_ms,
@@ -87,6 +88,7 @@ impl World {
     /// The shim checks the deadline right before its process begins.
     pub(crate) fn exec(&mut self, at: usize, placement: &PlacementName) {
         let now_ms = self.now_ms();
+        let is_unchecked = self.breaks(Rule::DeadlineIsCheckedBeforeExec);
         let machine = Rc::make_mut(&mut self.machines[at]);
         let lease_ms = machine.disk.deadline_ms;
         let Some(process) = machine.disk.processes.get_mut(placement) else { return };
@@ -94,7 +96,7 @@ impl World {
             return;
         }
         let deadline_ms = lease_ms.min(process.start_by_ms);
-        if now_ms >= deadline_ms && self.broken != Some(Rule::DeadlineIsCheckedBeforeExec) {
+        if now_ms >= deadline_ms && !is_unchecked {
             return self.end(at, placement, Occurrence::NotStarted);
         }
         process.phase = Phase::Live;
@@ -125,17 +127,18 @@ impl World {
         self.believe_dropped(at, ticket, answer);
     }
 
-    /// The broken agents: one believes answers to calls before its registration, one starts again what is over.
+    /// The broken agents: one believes answers to calls before its registration, one starts again what is over, one
+    /// starts a second attempt while the first lives.
     fn believe_dropped(&mut self, at: usize, ticket: Ticket, answer: &Answer) {
         let Answer::Take(TakeAnswer { orders, .. }) = answer else { return };
         let machine = &self.machines[at];
-        let is_dropped =
-            ticket.number < machine.registered && self.broken == Some(Rule::AnswersBeforeRegisterAreDropped);
+        let is_dropped = ticket.number < machine.registered && self.breaks(Rule::AnswersBeforeRegisterAreDropped);
         for order in orders {
             let Order::Start(order) = order else { continue };
             let is_over = machine.disk.settled.iter().any(|(_, end)| end.placement == order.placement);
-            let is_forgotten = is_over && self.broken == Some(Rule::WhatWasHandedOutIsRemembered);
-            if is_dropped && !is_over || is_forgotten {
+            let is_forgotten = is_over && self.breaks(Rule::WhatWasHandedOutIsRemembered);
+            let is_hasty = machine.holds_another(&order.placement) && self.breaks(Rule::ASecondAttemptWaits);
+            if is_dropped && !is_over || is_forgotten || is_hasty {
                 self.due.push_back(Due::Act { machine: at, action: Action::Start(order.clone()) });
             }
         }

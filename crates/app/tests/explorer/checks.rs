@@ -32,7 +32,8 @@ pub(crate) struct Witness {
 impl World {
     fn blame(&mut self, words: impl FnOnce() -> String) {
         if self.violation.is_none() {
-            self.violation = Some(words()).filter(|words| self.minded.is_none_or(|promise| words.starts_with(promise)));
+            self.violation =
+                Some(words()).filter(|words| self.without.promise.is_none_or(|promise| words.starts_with(promise)));
         }
     }
 

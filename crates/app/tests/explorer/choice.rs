@@ -1,8 +1,12 @@
 //! What can happen next, and how often each fault may.
 
+use app::agent::core::Call;
+use domain::id::Mark;
+use domain::model::Rows;
+
 use crate::machine::Phase;
 use crate::planner::PlannerCall;
-use crate::world::{Due, World};
+use crate::world::{Due, World, read};
 
 /// What goes wrong, or comes from outside. A scenario says how often each may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +45,20 @@ pub(crate) enum Fault {
     Copy,
     /// The copy is put back: all that was written since is lost.
     Restore,
+    /// The copy is put back right before a call arrives whose caller has seen more, and nobody else tells the store.
+    Swap,
+    /// A planner leaves the beats unread for a tick.
+    Unread,
     /// Another planner takes over.
     Takeover,
     /// Somebody stops a container.
     Stop,
     /// Somebody drains a worker.
     Drain,
-    /// Somebody removes a worker whose processes are truly gone.
+    /// Somebody calls a worker lost whose processes are truly gone.
     Remove,
+    /// Somebody calls a worker lost that lives.
+    Mistake,
     /// A process ends by itself.
     Exit,
     /// A machine that was not there yet starts its agent.
@@ -65,7 +75,7 @@ impl Budget {
     pub(crate) fn new(faults: &[(Fault, u8)]) -> Self {
         let mut budget = Self::default();
         for (fault, times) in faults {
-            budget.0[*fault as usize] = *times;
+            budget.0[*fault as usize] += *times;
         }
         budget
     }
@@ -113,7 +123,8 @@ impl World {
         let mut choices = match self.due.front() {
             Some(due) => {
                 let faults = self.faults_of(due).iter().map(|fault| Choice::Meets(*fault));
-                [Choice::Go].into_iter().chain(faults).collect()
+                let swap = self.shows_more_than_the_copy(due).then_some(Choice::Meets(Fault::Swap));
+                [Choice::Go].into_iter().chain(faults).chain(swap).collect()
             }
             None if self.now >= self.horizon => Vec::new(),
             None => self.free_choices(),
@@ -129,7 +140,7 @@ impl World {
     fn faults_of(&self, due: &Due) -> &'static [Fault] {
         use Fault::{
             Crash, Elsewhere, LateAnswer, LateCall, LatePlan, LateWord, LostAnswer, LostCall, LostPlan, Repeated,
-            RepeatedPlan, Slow,
+            RepeatedPlan, Slow, Unread,
         };
         match due {
             Due::Act { machine, .. }
@@ -149,7 +160,8 @@ impl World {
                 PlannerCall::Lose(_) => &[LostPlan, LatePlan, RepeatedPlan],
             },
             Due::User(_) => &[LateWord],
-            Due::Poll(_) | Due::Answer { .. } => &[],
+            Due::Poll(_) => &[Unread],
+            Due::Answer { .. } => &[],
         }
     }
 
@@ -161,7 +173,7 @@ impl World {
         choices.extend(joining.map(|at| Befalls(Fault::Join, at)));
         for (at, machine) in self.machines.iter().enumerate().take(self.struck).filter(|(_, machine)| machine.run > 0) {
             if machine.core.is_some() {
-                choices.extend([Befalls(Fault::Crash, at), Befalls(Fault::Drain, at)]);
+                choices.push(Befalls(Fault::Crash, at));
                 choices.push(if machine.is_cut { Choice::Heal(at) } else { Befalls(Fault::Cut, at) });
             } else if !machine.is_gone {
                 choices.push(Choice::Restart(at));
@@ -170,14 +182,31 @@ impl World {
             if machine.first_live().is_some() {
                 choices.push(Befalls(Fault::Exit, at));
             }
-            if self.is_truly_gone(machine.worker) {
-                choices.push(Befalls(Fault::Remove, at));
+            if self.called_lost(&machine.worker()).is_some() {
+                let fault = if self.is_truly_gone(machine.worker) { Fault::Remove } else { Fault::Mistake };
+                choices.push(Befalls(fault, at));
             }
         }
+        let agents = self.machines.iter().enumerate().filter(|(_, machine)| machine.core.is_some());
+        choices.extend(agents.map(|(at, _)| Befalls(Fault::Drain, at)));
         choices.extend([Fault::Reopen, Fault::Takeover, Fault::Copy].map(|fault| Befalls(fault, 0)));
         choices.extend(self.copy.is_some().then_some(Befalls(Fault::Restore, 0)));
         choices.extend((0..self.containers.len()).map(|at| Befalls(Fault::Stop, at)));
         choices
+    }
+
+    /// Whether a call comes from somebody who saw more of this history than is left once the copy is put back.
+    fn shows_more_than_the_copy(&self, due: &Due) -> bool {
+        let Due::Call { machine, call, .. } = due else { return false };
+        let caller = match &**call {
+            Call::Heartbeat(call) => call.caller,
+            Call::Take(call) => call.caller,
+            Call::Report(call) => call.caller,
+            Call::Register(_) | Call::Drain | Call::Remove | Call::Open => return false,
+        };
+        let copy = self.copy.as_ref().map(|copy| read(copy.cell()).mark());
+        let is_beyond = |copy: Mark| copy.history.get() == caller.history && copy.revision.0 < caller.revision;
+        !self.machines[*machine].is_cut && copy.is_some_and(is_beyond)
     }
 
     /// Whether an operator who looks finds neither an agent nor a process of this worker.

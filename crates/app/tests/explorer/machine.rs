@@ -135,6 +135,13 @@ impl Machine {
         self.disk.processes.iter().filter(|(_, process)| process.is_live())
     }
 
+    /// Whether another attempt of the same container has not come to its end.
+    pub(crate) fn holds_another(&self, placement: &PlacementName) -> bool {
+        let is_another = |held: &PlacementName| held.container == placement.container && held != placement;
+        let mut processes = self.disk.processes.iter();
+        processes.any(|(held, process)| is_another(held) && !matches!(process.phase, Phase::Over(_)))
+    }
+
     pub(crate) fn first_live(&self) -> Option<PlacementName> {
         self.live().next().map(|(placement, _)| placement.clone())
     }

@@ -1,28 +1,47 @@
-//! A planner in a few lines: it counts silence as `PROTOCOL` 3 says, gives up who was silent, ends drains, and places
+//! A planner in a few lines: it gives up whom the scheduler's own count of silences gives up, ends drains, and places
 //! what is ready on the first worker with room.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use domain::id::{Boot, CallNumber, History, Incarnation, Mark, WorkerId};
+use app::scheduler::{Silence, Silent};
+use domain::id::{Mark, WorkerId};
 use domain::ledger;
 use domain::model::placements::{Commit, Decision, DecisionKind, Loss};
-use domain::model::workers::Beats;
 use domain::model::{Mandate, MemoryRows, Rows, backlog, workers};
 use domain::request::IfSilent;
 use domain::resources::Booking;
 use domain::wait::LotKey;
 use domain::worker::{Closed, Life, Status, WorkerRow};
+use tokio::time::Instant;
 
 use crate::world::{GRACE, KEEPALIVE, read};
+
+/// How long a planner takes a tick for: it reads the beats once a tick, and with one reading left out the next comes
+/// after a gap. All its waits are ticks, so that its clock need not agree with those of the agents on what a tick is.
+const TICK: Duration = Duration::from_secs(3);
+/// A planner's clock is this much too fast each tick, which is what `grace` is for: whoever was silent for keepalive is
+/// given up in that very tick, and to have counted one too few is found out.
+const TOO_FAST: Duration = Duration::from_millis(1);
+/// When time began.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn ticks(count: u64) -> Duration {
+    TICK * u32::try_from(count).unwrap()
+}
+
+/// What a planner's clock shows.
+fn instant(now: u64) -> Instant {
+    *BEGAN + (TICK + TOO_FAST) * u32::try_from(now).unwrap()
+}
 
 /// What one planner knows.
 #[derive(Debug, Clone)]
 pub(crate) struct Planner {
     /// None once it was told that another plans.
     pub(crate) mandate: Option<Mandate>,
-    store: Option<(Boot, History)>,
-    /// The number last seen of each worker, and when it was first seen.
-    heard: BTreeMap<WorkerId, (Incarnation, CallNumber, u64)>,
+    silence: Silence,
     /// When each drain was first seen.
     drains: BTreeMap<WorkerId, u64>,
     /// Since when it has seen the cell settle.
@@ -49,8 +68,7 @@ impl Planner {
         Self {
             seen: Some(mandate.mark),
             mandate: Some(mandate),
-            store: None,
-            heard: BTreeMap::new(),
+            silence: Silence::default(),
             drains: BTreeMap::new(),
             settling_since: None,
             asked_rest: false,
@@ -62,16 +80,10 @@ impl Planner {
     /// Reads the beats, once a tick; answers what is to be given up.
     pub(crate) fn poll(&mut self, now: u64, rows: &MemoryRows) -> Vec<Loss> {
         self.last.clear();
-        let beats = read(workers::beats(rows));
-        self.hear(&beats, now);
+        self.silence.hear(&read(workers::beats(rows)), instant(now));
         let mut losses = self.drains_due(now, rows);
-        let silent = self.heard.iter().filter(|(_, (_, _, since))| now - since > KEEPALIVE + GRACE);
-        losses.extend(silent.map(|(worker, (incarnation, number, _))| Loss::Silent {
-            worker: worker.clone(),
-            incarnation: *incarnation,
-            number: *number,
-            boot: beats.boot,
-        }));
+        let silent = self.silence.given_up(ticks(KEEPALIVE), ticks(GRACE));
+        losses.extend(silent.expect("fewer workers than it takes to suspend the losing"));
         losses.extend(self.rest(rows));
         losses.extend(self.settled(now, rows));
         losses
@@ -99,18 +111,9 @@ impl Planner {
         (now - since >= KEEPALIVE + GRACE || witness.is_some()).then_some(Loss::Settled { witness })
     }
 
-    fn hear(&mut self, beats: &Beats, now: u64) {
-        let store = Some((beats.boot, beats.history));
-        if self.store != store {
-            self.heard.clear();
-        }
-        self.store = store;
-        let mut heard = BTreeMap::new();
-        for (worker, incarnation, number) in &beats.numbers {
-            let last = self.heard.get(worker).filter(|last| (last.0, last.1) == (*incarnation, *number));
-            heard.insert(worker.clone(), (*incarnation, *number, last.map_or(now, |last| last.2)));
-        }
-        self.heard = heard;
+    /// How long it has seen this worker silent, whichever run of it, if that is as long as it takes to call one lost.
+    pub(crate) fn silence_of(&self, worker: &WorkerId) -> Option<Silent> {
+        self.silence.durations().remove(worker).filter(|silent| silent.lasted >= ticks(KEEPALIVE + GRACE))
     }
 
     fn drains_due(&mut self, now: u64, rows: &MemoryRows) -> Vec<Loss> {

@@ -8,10 +8,10 @@ use domain::request::IfSilent;
 
 use crate::choice::Choice;
 use crate::choice::Fault::{
-    self, Copy, Crash, Cut, Drain, Exit, Join, LateAnswer, LateCall, LatePlan, LostAnswer, LostCall, Reopen, Repeated,
-    RepeatedPlan, Restore, Slow, Stop, Takeover,
+    self, Copy, Crash, Cut, Drain, Exit, Join, LateAnswer, LateCall, LatePlan, LostAnswer, LostCall, Mistake, Reopen,
+    Repeated, RepeatedPlan, Restore, Slow, Stop, Swap, Takeover, Unread,
 };
-use crate::rules::Rule;
+use crate::rules::Without;
 use crate::scenario::{KEEP, STOP, Scenario};
 use crate::world::World;
 
@@ -44,8 +44,8 @@ type Reached = (usize, Choice);
 
 impl Scenario {
     /// Searches until a promise breaks, or there is nothing more.
-    pub(crate) fn search(&self, broken: Option<Rule>) -> Found {
-        let start = self.begin(broken, false);
+    pub(crate) fn search(&self, without: Without) -> Found {
+        let start = self.begin(without, false);
         let mut seen = HashSet::from([fingerprint(&start)]);
         // The first is the start, and was reached from nowhere.
         let mut reached: Vec<Reached> = vec![(0, Choice::Go)];
@@ -56,7 +56,7 @@ impl Scenario {
             for (at, world) in layer {
                 let choices = world.choices();
                 if world.violation.is_some() || rests_badly(&world, &choices) {
-                    let violation = Some(self.trace(broken, &path_to(&reached, at)));
+                    let violation = Some(self.trace(without, &path_to(&reached, at)));
                     return Found { states: seen.len(), depth, violation };
                 }
                 for choice in choices {
@@ -76,7 +76,7 @@ impl Scenario {
 
     /// Searches to the end; nothing may break.
     pub(crate) fn search_all(&self, what: &str) {
-        let found = self.search(None);
+        let found = self.search(Without::NOTHING);
         println!("{what}: {} states, depth {}", found.states, found.depth);
         if let Some(trace) = found.violation {
             panic!("{what}: with all rules,\n{trace}");
@@ -84,8 +84,8 @@ impl Scenario {
     }
 
     /// Goes a way once more, and tells it.
-    pub(crate) fn trace(&self, broken: Option<Rule>, path: &[Choice]) -> Trace {
-        let mut world = self.begin(broken, true);
+    pub(crate) fn trace(&self, without: Without, path: &[Choice]) -> Trace {
+        let mut world = self.begin(without, true);
         for choice in path {
             if world.choices().contains(choice) && world.violation.is_none() {
                 world.take(*choice);
@@ -154,6 +154,9 @@ const WHOLE: &[(&str, Scenario)] = &[
     ("a cut, a slow start and a crash", Scenario { horizon: 6, ..two(&[(Cut, 1), (Slow, 1), (Crash, 1)]) }),
     ("takeovers and a late plan", two(&[(Takeover, 2), (LatePlan, 1), (RepeatedPlan, 1)])),
     ("a store opened anew, and a cut", two(&[(Reopen, 1), (Cut, 1)])),
+    ("a store opened anew, cuts, and beats left unread", UNREAD),
+    ("a worker called lost that lives, a crash and a cut", MISTAKEN),
+    ("lost writes that a call gives away, and an end", SWAPPED),
     ("lost writes and an end", Scenario { horizon: 5, ..two(&[(LatePlan, 1), (Copy, 1), (Restore, 1), (Exit, 1)]) }),
     ("lost writes and a cut", Scenario { horizon: 5, ..two(&[(LatePlan, 1), (Copy, 1), (Restore, 1), (Cut, 1)]) }),
     ("lost writes and a stop", Scenario { horizon: 5, ..one(&[(LatePlan, 1), (Copy, 1), (Restore, 1), (Stop, 1)]) }),
@@ -164,6 +167,12 @@ const KEPT: Scenario = Scenario {
     containers: &[KEEP],
     ..one(&[(Join, 1), (Cut, 1), (Exit, 1)])
 };
+
+const UNREAD: Scenario = Scenario { horizon: 4, ..two(&[(Reopen, 2), (Unread, 1), (Cut, 2)]) };
+
+const MISTAKEN: Scenario = Scenario { horizon: 5, ..two(&[(Crash, 1), (Cut, 1), (Mistake, 1)]) };
+
+const SWAPPED: Scenario = Scenario { horizon: 5, ..two(&[(LatePlan, 1), (Copy, 1), (Swap, 1), (Exit, 1)]) };
 
 /// What takes minutes.
 const WIDER: &[(&str, Scenario)] = &[

@@ -5,20 +5,24 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use app::agent::core::{Answer, Call};
-use app::api::calls::{Order, OrderMark, RegisterAnswer, ReportAnswer, ReportCall, TakeAnswer, TakeCall, Verdict};
-use domain::container::{ContainerRow, End, Phase, State, StopCause};
-use domain::id::{Attempt, CallNumber, ContainerId, History, PlannerId, Term, WorkerId};
+use app::agent::core::{Action, Answer, Call};
+use app::agent::executor::{Cause, StopRequest};
+use app::api::calls::{
+    self, Order, OrderMark, PlacementName, RegisterAnswer, ReportAnswer, ReportCall, TakeAnswer, TakeCall, Verdict,
+};
+use app::scheduler::Silent;
+use domain::container::{ContainerRow, End, Phase, PlacementId, State, StopCause};
+use domain::id::{Attempt, CallNumber, ContainerId, History, PlannerId, Revision, Term, WorkerId};
 use domain::model::containers::{self, StopOutcome};
 use domain::model::placements::{self, Loss};
 use domain::model::workers::{self, RegisterOutcome, Registration, RemoveHow, SeenSilent, StatusChange};
-use domain::model::{CellRow, Change, Event, Fence, Mandate, MemoryRows, Report, Rows, Stepped};
+use domain::model::{CellRow, Change, Event, Fence, Mandate, MemoryRows, Replace, Report, Rows, Stepped};
 use domain::time::Timestamp;
-use domain::worker::{CallAnswer, Caller, Life};
+use domain::worker::{CallAnswer, Caller, Life, WorkerRow};
 
 use crate::planner::{Planner, PlannerCall};
 use crate::rules::Rule;
-use crate::world::{KEEPALIVE, TICK_MS, UserCall, World, read};
+use crate::world::{Due, KEEPALIVE, TICK_MS, UserCall, World, read};
 
 /// Time only labels rows, and labels would tell states apart that are alike.
 const NOW: Timestamp = Timestamp(0);
@@ -42,10 +46,6 @@ impl World {
         }
     }
 
-    fn breaks(&self, rule: Rule) -> bool {
-        self.broken == Some(rule)
-    }
-
     /// Answers an agent's call; a take without orders waits instead, if somebody waits for it.
     pub(crate) fn serve(&mut self, at: usize, call: &Call, is_waited_for: bool) -> Option<Answer> {
         if self.machines[at].is_cut {
@@ -53,9 +53,9 @@ impl World {
         }
         let worker = self.machines[at].worker();
         Some(match call {
-            Call::Register(call) => self.register(call.to_registration().unwrap()),
+            Call::Register(call) => self.register(at, call.to_registration().unwrap()),
             Call::Heartbeat(call) => {
-                let caller = call.caller.to_caller(worker).unwrap();
+                let caller = self.caller(call.caller, worker);
                 Answer::Heartbeat(self.heartbeat(at, &caller))
             }
             Call::Take(call) => {
@@ -71,7 +71,16 @@ impl World {
         })
     }
 
-    fn register(&mut self, mut call: Registration) -> Answer {
+    /// Who calls; the broken store does not look how much of the history its caller saw.
+    fn caller(&self, call: calls::Caller, worker: WorkerId) -> Caller {
+        let mut caller = call.to_caller(worker).unwrap();
+        if self.breaks(Rule::AMarkBeyondIsNoticed) {
+            caller.mark.revision = Revision(0);
+        }
+        caller
+    }
+
+    fn register(&mut self, at: usize, mut call: Registration) -> Answer {
         if let Some(row) = read(self.store.worker(&call.worker)) {
             let is_late = row.key.as_ref() == Some(&call.key) && call.incarnation < row.incarnation;
             if is_late && self.breaks(Rule::IncarnationsAreCompared) {
@@ -85,6 +94,7 @@ impl World {
         if self.breaks(Rule::EndsTravelInRegister) {
             call.ends.clear();
         }
+        self.sharpen_registration(&mut call);
         for end in &mut call.ends {
             self.twist_end(end);
         }
@@ -92,7 +102,7 @@ impl World {
             RegisterOutcome::Registered { mark, kills, .. } => Answer::Registered(RegisterAnswer {
                 history: mark.history.get(),
                 revision: mark.revision.0,
-                kill: kills.iter().map(Into::into).collect(),
+                kill: self.told_to_kill(at, &call, &kills),
                 keepalive_ms: KEEPALIVE * TICK_MS,
                 raise_above: None,
             }),
@@ -106,6 +116,25 @@ impl World {
             RegisterOutcome::Replaced => Answer::Rejected("replaced".to_owned()),
             RegisterOutcome::KeyTaken { .. } => Answer::Conflict("another machine has this name".to_owned()),
         }
+    }
+
+    /// What a registration is answered that it may not run. The broken store and agent go on at once, while that is told
+    /// to end.
+    fn told_to_kill(&mut self, at: usize, call: &Registration, kills: &[PlacementId]) -> Vec<PlacementName> {
+        let mut names: Vec<PlacementName> = kills.iter().map(Into::into).collect();
+        for name in &mut names {
+            self.blur(name);
+        }
+        if names.is_empty() || call.more || !self.breaks(Rule::AKillMakesIncomplete) {
+            return names;
+        }
+        let before = read(self.store.worker(&call.worker));
+        let after = before.clone().map(|row| WorkerRow { complete: true, ..row });
+        self.write(vec![Change::Worker(Box::new(Replace { before, after }))]);
+        let request = StopRequest { cause: Cause::Kill, kill_after_ms: None };
+        let stop = |name| Due::Act { machine: at, action: Action::Stop(name, request) };
+        self.due.extend(names.into_iter().map(stop));
+        Vec::new()
     }
 
     fn heartbeat(&mut self, at: usize, caller: &Caller) -> Verdict {
@@ -135,17 +164,21 @@ impl World {
     fn take_orders(&mut self, worker: &WorkerId, call: &TakeCall) -> TakeAnswer {
         let (answer, changes) = self.taken(worker, call);
         self.write(self.without_number(changes));
-        self.put_number_back(&call.caller.to_caller(worker.clone()).unwrap(), answer.call);
+        self.put_number_back(&self.caller(call.caller, worker.clone()), answer.call);
+        let mut orders: Vec<_> = answer.orders.iter().map(Order::from).collect();
+        for order in &mut orders {
+            self.blur_order(order);
+        }
         TakeAnswer {
             verdict: answer.call.into(),
-            orders: answer.orders.iter().map(Order::from).collect(),
+            orders,
             upto: answer.upto.as_ref().map(OrderMark::from),
             revision: answer.mark.revision.0,
         }
     }
 
     fn taken(&self, worker: &WorkerId, call: &TakeCall) -> (placements::TakeAnswer, Vec<Change>) {
-        let caller = call.caller.to_caller(worker.clone()).unwrap();
+        let caller = self.caller(call.caller, worker.clone());
         let after = call.after.as_ref().map(|mark| mark.to_mark().unwrap());
         read(placements::take(&*self.store, NOW, &caller, after.as_ref(), call.limit as usize))
     }
@@ -157,9 +190,10 @@ impl World {
     }
 
     fn report(&mut self, worker: &WorkerId, call: &ReportCall) -> ReportAnswer {
-        let caller = call.caller.to_caller(worker.clone()).unwrap();
+        let caller = self.caller(call.caller, worker.clone());
         let mut reports: Vec<_> = call.reports.iter().map(|report| report.to_report().unwrap()).collect();
         for report in &mut reports {
+            self.sharpen_report(report);
             self.twist_end(report);
         }
         let (answer, changes) = read(placements::report(&*self.store, NOW, &caller, &reports));
@@ -248,9 +282,32 @@ impl World {
         self.planners.iter().any(plans).then(|| (planner.clone(), cell.term, cell.history))
     }
 
-    /// What an operator saw stand still, who waited long enough.
-    fn seen_silent(&self, worker: &WorkerId) -> SeenSilent {
-        SeenSilent { number: read(self.store.number(worker)), boot: self.store.boot() }
+    /// What the server asks of the store for an operator who says that a worker is gone; nothing if the worker was heard
+    /// of too short a while ago, or is not there.
+    pub(crate) fn called_lost(&self, worker: &WorkerId) -> Option<RemoveHow> {
+        let row = read(self.store.worker(worker))?;
+        let is_known_lost = row.life == Life::Lost || row.key.is_none();
+        let planner = self.planners.iter().rev().find(|planner| planner.mandate.is_some());
+        let silent = planner.and_then(|planner| planner.silence_of(worker));
+        let is_of_this_run =
+            |silent: &Silent| silent.run == row.incarnation || self.breaks(Rule::RemovalWaitsForSilenceOfTheRun);
+        let seen = silent.filter(is_of_this_run).map(|silent| silent.seen);
+        let is_heard = is_known_lost || seen.is_some() || self.breaks(Rule::RemovalWaitsForSilence);
+        let now = SeenSilent { number: read(self.store.number(worker)), boot: self.store.boot() };
+        let seen = (!is_known_lost).then(|| seen.unwrap_or(now));
+        is_heard.then_some(RemoveHow::Lost { incarnation: row.incarnation, seen })
+    }
+
+    /// The broken stores that remove a worker as it is now, not as the operator saw it.
+    fn removed_now(&self, worker: &WorkerId, how: RemoveHow) -> RemoveHow {
+        let RemoveHow::Lost { mut incarnation, mut seen } = how else { return how };
+        if self.breaks(Rule::RemovalNamesTheIncarnation) {
+            incarnation = read(self.store.worker(worker)).map_or(incarnation, |row| row.incarnation);
+        }
+        if self.breaks(Rule::RemovalNamesTheNumber) {
+            seen = Some(SeenSilent { number: read(self.store.number(worker)), boot: self.store.boot() });
+        }
+        RemoveHow::Lost { incarnation, seen }
     }
 
     /// The broken store believes that it has settled as soon as its history begins.
@@ -263,10 +320,12 @@ impl World {
     fn fenced_as(&self, mandate: Mandate) -> Mandate {
         let cell = read(self.store.cell());
         let Some(held) = &cell.planner else { return mandate };
-        let term = match self.broken {
-            Some(Rule::AMandateIsFenced) => cell.term,
-            Some(Rule::AMandateIsFencedByMoreThanItsTerm) => mandate.term,
-            _ => return mandate,
+        let term = if self.breaks(Rule::AMandateIsFenced) {
+            cell.term
+        } else if self.breaks(Rule::AMandateIsFencedByMoreThanItsTerm) {
+            mandate.term
+        } else {
+            return mandate;
         };
         Mandate { planner: held.planner.clone(), term, mark: cell.mark(), ..mandate }
     }
@@ -292,13 +351,8 @@ impl World {
                 let drain = StatusChange::Draining { within: Duration::ZERO };
                 self.step(|rows| workers::set_status(rows, NOW, &[(worker.clone(), drain)]));
             }
-            UserCall::Remove(worker, incarnation) => {
-                let row = read(self.store.worker(worker));
-                let incarnation = match row {
-                    Some(row) if self.breaks(Rule::RemovalNamesTheIncarnation) => row.incarnation,
-                    _ => *incarnation,
-                };
-                let how = RemoveHow::Lost { incarnation, seen: Some(self.seen_silent(worker)) };
+            UserCall::Remove(worker, how) => {
+                let how = self.removed_now(worker, *how);
                 let outcomes = self.step(|rows| workers::remove(rows, NOW, &[(worker.clone(), how)], LIMIT));
                 self.tell(|| format!("the removal is answered {:?}", outcomes[0]));
             }

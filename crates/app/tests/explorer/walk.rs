@@ -3,6 +3,7 @@
 use ports::random::dice::Dice;
 
 use crate::choice::{Choice, Fault};
+use crate::rules::Without;
 use crate::scenario::{KEEP, STOP, Scenario};
 use crate::search::Trace;
 
@@ -17,6 +18,7 @@ const WIDE: Scenario = Scenario {
     machines: &[("w1", "k1", true), ("w2", "k2", true), ("w1", "k3", false)],
     containers: &[STOP, STOP, KEEP],
     room: 2,
+    before: &[],
     horizon: u64::MAX,
     struck: 3,
     budget: &[
@@ -34,6 +36,7 @@ const WIDE: Scenario = Scenario {
         (Fault::Crash, 4),
         (Fault::Cut, 3),
         (Fault::Reopen, 2),
+        (Fault::Unread, 3),
         (Fault::Takeover, 2),
         (Fault::Stop, 1),
         (Fault::Drain, 1),
@@ -43,7 +46,7 @@ const WIDE: Scenario = Scenario {
     ],
 };
 
-/// The same, with a store that loses writes once. What is to be kept may then run twice, where only the lost part knew
+/// The same, with a store that loses writes once, whether or not it knows, and an operator who errs. What is to be kept may then run twice, where only the lost part knew
 /// its worker.
 const LOSSY: Scenario = Scenario {
     containers: &[STOP, STOP, STOP],
@@ -58,8 +61,11 @@ const LOSSY: Scenario = Scenario {
         (Fault::Slow, 2),
         (Fault::Copy, 1),
         (Fault::Restore, 1),
+        (Fault::Swap, 1),
         (Fault::Takeover, 1),
         (Fault::Stop, 2),
+        (Fault::LateWord, 1),
+        (Fault::Mistake, 1),
         (Fault::Exit, 3),
     ],
     ..WIDE
@@ -87,7 +93,7 @@ impl Scenario {
     /// Goes one walk; answers the way, and whether a promise broke on it or after it.
     fn walk(&self, seed: u64) -> (Vec<Choice>, bool) {
         let mut dice = Dice(seed);
-        let mut world = self.begin(None, false);
+        let mut world = self.begin(Without::NOTHING, false);
         let mut path = Vec::new();
         while path.len() < STEPS && world.violation.is_none() {
             let choices = world.choices();
@@ -104,7 +110,7 @@ impl Scenario {
 
     /// Whether this way leads to a broken promise, as far as it can be gone.
     fn breaks_on(&self, path: &[Choice]) -> bool {
-        let mut world = self.begin(None, false);
+        let mut world = self.begin(Without::NOTHING, false);
         for choice in path {
             if world.choices().contains(choice) && world.violation.is_none() {
                 world.take(*choice);
@@ -125,7 +131,7 @@ impl Scenario {
                 path = shorter;
             }
         }
-        self.trace(None, &path)
+        self.trace(Without::NOTHING, &path)
     }
 
     fn walk_all(&self, seed: u64, rounds: u64) {

@@ -5,6 +5,7 @@ use std::fmt;
 use app::agent::core::{Action, Answer, Call};
 use app::api::calls::{Order, PlacementName, Report};
 use domain::model::placements::{Decision, DecisionKind, Loss};
+use domain::model::workers::RemoveHow;
 
 use crate::planner::PlannerCall;
 use crate::world::{Due, UserCall};
@@ -29,9 +30,17 @@ impl fmt::Display for Due {
             Self::Plan { planner, call } => write!(f, "planner {} {}", planner + 1, planned(call)),
             Self::User(UserCall::Stop(container)) => write!(f, "somebody stops {container}"),
             Self::User(UserCall::Drain(worker)) => write!(f, "somebody drains {worker}"),
-            Self::User(UserCall::Remove(worker, incarnation)) => {
-                write!(f, "an operator says that run {incarnation} of {worker} is gone")
-            }
+            Self::User(UserCall::Remove(worker, how)) => match how {
+                RemoveHow::Lost { incarnation, seen: Some(seen) } => write!(
+                    f,
+                    "an operator says that run {incarnation} of {worker} is gone, silent since call {}",
+                    seen.number
+                ),
+                RemoveHow::Lost { incarnation, seen: None } => {
+                    write!(f, "an operator says that run {incarnation} of {worker} is gone, which is given up")
+                }
+                RemoveHow::IfEmpty => write!(f, "an operator removes {worker}"),
+            },
         }
     }
 }

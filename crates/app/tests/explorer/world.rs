@@ -6,16 +6,17 @@ use std::rc::Rc;
 
 use app::agent::core::{Action, Answer, Call, Event, Ticket};
 use app::api::calls::{Event as Occurrence, PlacementName, TakeAnswer, Verdict};
-use domain::id::{Boot, CellName, ContainerId, Incarnation, PlannerId, Stamp, Term, WorkerId};
+use domain::id::{Boot, CellName, ContainerId, PlannerId, Stamp, Term, WorkerId};
 use domain::model::history;
 use domain::model::leadership::{self, AcquireOutcome};
+use domain::model::workers::RemoveHow;
 use domain::model::{Mandate, MemoryRows, Rows};
 
 use crate::checks::Witness;
 use crate::choice::{Budget, Choice, Fault};
 use crate::machine::{Machine, Phase};
 use crate::planner::{Planner, PlannerCall, all_workers, place};
-use crate::rules::Rule;
+use crate::rules::{Rule, Without};
 
 /// How much of the agents' time one tick is: more than any call takes.
 pub(crate) const TICK_MS: u64 = 10_000;
@@ -29,8 +30,8 @@ const LONG: u64 = 2 * (KEEPALIVE + GRACE + 1);
 /// Everything there is.
 #[derive(Debug, Clone)]
 pub(crate) struct World {
-    /// The rule that is broken here.
-    pub(crate) broken: Option<Rule>,
+    /// What is broken here.
+    pub(crate) without: Without,
     pub(crate) now: u64,
     pub(crate) horizon: u64,
     /// Faults strike the first so many machines.
@@ -50,8 +51,6 @@ pub(crate) struct World {
     pub(crate) parked: Vec<Due>,
     pub(crate) budget: Budget,
     pub(crate) witness: Witness,
-    /// The only promise that is looked at, if not all are.
-    pub(crate) minded: Option<&'static str>,
     pub(crate) violation: Option<String>,
     /// What happened, in words, if somebody wants to know.
     pub(crate) story: Option<Vec<String>>,
@@ -83,11 +82,14 @@ pub(crate) enum Due {
 pub(crate) enum UserCall {
     Stop(ContainerId),
     Drain(WorkerId),
-    /// The run that was read.
-    Remove(WorkerId, Incarnation),
+    Remove(WorkerId, RemoveHow),
 }
 
 impl World {
+    pub(crate) fn breaks(&self, rule: Rule) -> bool {
+        self.without.breaks(rule)
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.now * TICK_MS
     }
@@ -142,10 +144,16 @@ impl World {
     fn meet(&mut self, fault: Option<Fault>) {
         use Fault::{
             Crash, Elsewhere, LateAnswer, LateCall, LatePlan, LateWord, LostAnswer, LostCall, LostPlan, Repeated,
-            RepeatedPlan, Slow,
+            RepeatedPlan, Slow, Swap, Unread,
         };
         let due = self.due.pop_front().expect("something is due");
         match fault {
+            Some(Unread) => self.tell(|| "the beats are left unread".to_owned()),
+            Some(Swap) => {
+                self.put_back();
+                self.tell(|| format!("the store does not know; {due}"));
+                self.go(due, true);
+            }
             Some(LostCall | LostPlan) => self.tell(|| format!("{due}; the call is lost")),
             Some(LostAnswer) => {
                 self.tell(|| format!("{due}; the answer is lost"));
@@ -213,10 +221,10 @@ impl World {
             Fault::Takeover => self.take_over(),
             Fault::Stop => self.due.push_back(Due::User(UserCall::Stop(self.containers[at].clone()))),
             Fault::Drain => self.due.push_back(Due::User(UserCall::Drain(self.machines[at].worker()))),
-            Fault::Remove => {
+            Fault::Remove | Fault::Mistake => {
                 let worker = self.machines[at].worker();
-                let row = read(self.store.worker(&worker));
-                self.due.extend(row.map(|row| Due::User(UserCall::Remove(worker, row.incarnation))));
+                let how = self.called_lost(&worker).expect("the server would hear of it");
+                self.due.push_back(Due::User(UserCall::Remove(worker, how)));
             }
             fault => unreachable!("{fault:?} befalls what is due"),
         }
@@ -235,16 +243,20 @@ impl World {
 
     /// The copy is put back, and the store knows it.
     fn restore(&mut self) {
+        self.put_back();
+        if !self.breaks(Rule::ANewHistoryBegins) {
+            self.step(history::rewind);
+        }
+        if self.breaks(Rule::TheCellSettles) {
+            self.unsettle();
+        }
+    }
+
+    fn put_back(&mut self) {
         self.tell(|| "the copy is put back: what was written since is lost".to_owned());
         let copy = self.copy.take().expect("there is a copy");
         self.open(&copy);
         self.forget_lost();
-        if self.broken != Some(Rule::ANewHistoryBegins) {
-            self.step(history::rewind);
-        }
-        if self.broken == Some(Rule::TheCellSettles) {
-            self.unsettle();
-        }
     }
 
     fn go(&mut self, due: Due, is_answered: bool) {

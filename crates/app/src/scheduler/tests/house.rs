@@ -7,7 +7,8 @@ use domain::model::workers::Beats;
 use ports::MockContainerRepository;
 use tokio::time::{Instant, advance};
 
-use super::super::housekeeping::{House, Silence};
+use super::super::Silence;
+use super::super::housekeeping::House;
 use super::*;
 
 fn house(bench: &Bench) -> House<'_> {
@@ -58,6 +59,19 @@ fn workers_cut_off_together_are_not_given_up_one_after_the_other() {
         }
     }
     assert!(braked);
+}
+
+#[test]
+fn silence_is_told_of_the_run_that_was_silent() {
+    let (mut view, mut silence) = (View::default(), Silence::default());
+    let (worker, began) = (WorkerId::new("w1").unwrap(), Instant::now());
+    let numbers = vec![(worker.clone(), Incarnation(1), CallNumber(4))];
+    let beats = Beats { boot: Boot::from_random(1), history: History::from_random(1), numbers };
+    silence.hear(&beats, began);
+    silence.hear(&beats, began + Duration::from_secs(3));
+    view.note_silence(silence.durations());
+    assert_eq!(view.silence_of(&worker, Incarnation(1)).unwrap().lasted, Duration::from_secs(3));
+    assert!(view.silence_of(&worker, Incarnation(2)).is_none(), "its calls may have the same numbers");
 }
 
 #[tokio::test(start_paused = true)]
