@@ -74,7 +74,7 @@ fn place(key: OrderKey) -> Option<Place> {
 
 /// Ranks go below 0 by at most the worth of a priority; see `place_in_line` in `lua/cell.lua`.
 const RANK_BIAS: i64 = 1 << 33;
-const _: () = assert!(PRIORITY_STEP.as_millis() as i64 * 100 < RANK_BIAS);
+const _: () = assert!(PRIORITY_STEP.as_millis() * 100 < RANK_BIAS.unsigned_abs() as u128);
 
 #[derive(Serialize)]
 struct Next {

@@ -187,5 +187,5 @@ fn refused(cell: &CellName, failure: Failure, what: &str) -> PortError {
     failure.into_port(what)
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;

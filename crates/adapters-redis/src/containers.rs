@@ -58,7 +58,7 @@ fn name<T, E: Into<Source>>(made: Result<T, E>) -> PortResult<T> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Stopped<'a> {
+enum StopWord<'a> {
     Stopped,
     Stopping,
     NoSuchContainer,
@@ -163,15 +163,15 @@ impl ContainerRepository for RedisPorts {
 
     async fn stop(&self, cell: &CellName, now: Timestamp, wanted: Vec<ContainerId>) -> PortResult<Vec<StopOutcome>> {
         let answer = self.store.run(Role::Callers, cell, &self.store.scripts.stop, &ids(now, &wanted)).await?;
-        let outcome = |stopped| {
-            Ok(match stopped {
-                Stopped::Stopped => StopOutcome::Stopped,
-                Stopped::Stopping => StopOutcome::Stopping,
-                Stopped::NoSuchContainer => StopOutcome::NoSuchContainer,
-                Stopped::Ended(phase) => StopOutcome::Ended(name(records::phase(phase))?),
+        let outcome = |word| {
+            Ok(match word {
+                StopWord::Stopped => StopOutcome::Stopped,
+                StopWord::Stopping => StopOutcome::Stopping,
+                StopWord::NoSuchContainer => StopOutcome::NoSuchContainer,
+                StopWord::Ended(phase) => StopOutcome::Ended(name(records::phase(phase))?),
             })
         };
-        answer.read::<Vec<Stopped>>()?.into_iter().map(outcome).collect()
+        answer.read::<Vec<StopWord>>()?.into_iter().map(outcome).collect()
     }
 
     async fn forget(&self, cell: &CellName, now: Timestamp, keep: Keep, limit: usize) -> PortResult<Forgotten> {

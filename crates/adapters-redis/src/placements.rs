@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::container::State;
-use domain::id::{CellName, ContainerId, Revision, Workspace};
+use domain::id::{CellName, ContainerId, Revision, WorkerId, Workspace};
 use domain::model::placements::{
     Commit, CommitAnswer, Decision, DecisionKind, Loss, LossOutcome, Outcome, RemovalOutcome, ReportAnswer,
     ReportOutcome, TakeAnswer,
@@ -294,7 +294,7 @@ impl PlacementRepository for RedisPorts {
             mandate: Fenced::by(mandate),
             decisions: told.collect::<PortResult<_>>()?,
             workers: workers.collect::<PortResult<_>>()?,
-            removals: commit.removals.iter().take(CALL_ITEMS_MAX).map(|id| id.as_str()).collect(),
+            removals: commit.removals.iter().take(CALL_ITEMS_MAX).map(WorkerId::as_str).collect(),
             limits: commit.limits.iter().map(limits).collect(),
         };
         let answer = self.store.run(Role::Planner, &mandate.cell, &self.store.scripts.commit, &commit_told).await?;
@@ -316,21 +316,21 @@ impl PlacementRepository for RedisPorts {
         losses: Vec<Loss>,
         limit: usize,
     ) -> PortResult<Vec<LossOutcome>> {
-        let lose = LoseTold {
+        let told = LoseTold {
             now: now.0,
             mandate: Fenced::by(mandate),
             limit: limit.clamp(1, CALL_ITEMS_MAX),
             losses: losses.iter().take(CALL_ITEMS_MAX).map(loss).collect(),
         };
-        let answer = self.store.run(Role::Planner, &mandate.cell, &self.store.scripts.lose, &lose).await?;
-        let lost: Lost = answer.read()?;
-        admitted(lost.refusal)?;
+        let answer = self.store.run(Role::Planner, &mandate.cell, &self.store.scripts.lose, &told).await?;
+        let answered: Lost = answer.read()?;
+        admitted(answered.refusal)?;
         let outcome = |(word, moved)| match word {
             LossWord::Done => LossOutcome::Done(moved),
             LossWord::More => LossOutcome::More(moved),
             LossWord::Refused => LossOutcome::Refused,
         };
-        Ok(lost.outcomes.into_iter().map(outcome).collect())
+        Ok(answered.outcomes.into_iter().map(outcome).collect())
     }
 
     async fn take(

@@ -1,4 +1,4 @@
-//! Rows as the scripts keep them: arrays in MessagePack, of what a step reads and changes, and in them, as text, what no
+//! Rows as the scripts keep them: arrays in `MessagePack`, of what a step reads and changes, and in them, as text, what no
 //! step looks into.
 //!
 //! The order of the fields is that of the tables `C`, `W`, `L` and `U` in `lua/step.lua`.
@@ -175,14 +175,14 @@ fn read_container(id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
         if_silent: if_silent(record.silent)?,
         key,
         submitted: Timestamp(record.submitted),
-        state: state(record.state, record.lot, place, record.cause)?,
+        state: state(record.state, record.lot, place.as_ref(), record.cause)?,
         attempt: Attempt(record.attempt),
         placed_in: present(record.placed_in, History::from_random),
         failures: record.failures,
         placed_at: present(record.placed_at, Timestamp),
         taken_at: present(record.taken_at, Timestamp),
         running_at: present(record.running_at, Timestamp),
-        last_end: record.over.0.map(end_record).transpose()?,
+        last_end: record.over.0.as_ref().map(end_record).transpose()?,
         changed: Revision(record.changed),
     })
 }
@@ -201,7 +201,7 @@ fn placement(record: PlaceRecord) -> Result<Placement, Source> {
     })
 }
 
-fn end_record(record: OverRecord) -> Result<EndRecord, Source> {
+fn end_record(record: &OverRecord) -> Result<EndRecord, Source> {
     Ok(EndRecord {
         end: Row::decode("an end", record.what.as_bytes())?,
         attempt: Attempt(record.attempt),
@@ -210,8 +210,8 @@ fn end_record(record: OverRecord) -> Result<EndRecord, Source> {
     })
 }
 
-fn state(word: &str, lot: &str, place: Option<Placement>, cause: &str) -> Result<State, Source> {
-    let placed = || place.clone().ok_or("it owns no room");
+fn state(word: &str, lot: &str, place: Option<&Placement>, cause: &str) -> Result<State, Source> {
+    let placed = || place.cloned().ok_or("it owns no room");
     Ok(match phase(word)? {
         Phase::Pending if lot.is_empty() => State::Pending(Waiting::Ready),
         Phase::Pending => State::Pending(Waiting::Parked(lot_key(lot)?)),

@@ -46,7 +46,7 @@ struct HeldTold<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Registered {
+enum RegisterWord {
     /// History, revision, which of the held are to be killed (counted from 1), how many are not known.
     Registered((u64, u64, Vec<usize>, u32)),
     Replaced,
@@ -152,7 +152,7 @@ fn fleet_name(kind: &str, name: &str) -> Result<FleetName, Source> {
 }
 
 /// The page of a look. Rows of one revision come in the order of their names, which is not that of the store's text.
-fn look_page(read: Page) -> PortResult<LookPage> {
+fn look_page(read: &Page) -> PortResult<LookPage> {
     let mut workers: Vec<_> = read.workers.iter().filter_map(|(id, row)| records::worker(id, row.0).ok()).collect();
     workers.sort_by(|a, b| (a.changed, &a.id).cmp(&(b.changed, &b.id)));
     let mut lots: Vec<_> = read.lots.iter().filter_map(|(name, row)| records::lot(name, row.0).ok()).collect();
@@ -223,7 +223,7 @@ impl WorkerRepository for RedisPorts {
         };
         let answer = self.store.run(Role::Workers, cell, &self.store.scripts.register, &register).await?;
         Ok(match answer.read()? {
-            Registered::Registered((history, revision, kills, unknown)) => RegisterOutcome::Registered {
+            RegisterWord::Registered((history, revision, kills, unknown)) => RegisterOutcome::Registered {
                 mark: mark((history, revision)),
                 kills: kills
                     .into_iter()
@@ -231,9 +231,9 @@ impl WorkerRepository for RedisPorts {
                     .collect(),
                 unknown,
             },
-            Registered::Replaced => RegisterOutcome::Replaced,
-            Registered::KeyTaken(taken) => RegisterOutcome::KeyTaken { taken },
-            Registered::Raise(above) => RegisterOutcome::Raise { above: Incarnation(above) },
+            RegisterWord::Replaced => RegisterOutcome::Replaced,
+            RegisterWord::KeyTaken(taken) => RegisterOutcome::KeyTaken { taken },
+            RegisterWord::Raise(above) => RegisterOutcome::Raise { above: Incarnation(above) },
         })
     }
 
@@ -313,7 +313,7 @@ impl WorkerRepository for RedisPorts {
         let answer = self.store.run(Role::Planner, cell, &self.store.scripts.look, &asked).await?;
         Ok(match answer.read()? {
             Looked::Whole => Look::Whole,
-            Looked::Page(page) => Look::Page(look_page(page)?),
+            Looked::Page(page) => Look::Page(look_page(&page)?),
         })
     }
 }

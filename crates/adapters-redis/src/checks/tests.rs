@@ -7,7 +7,9 @@ const HEALTHY: &str = "redis_version:7.0.15\r\nmaxmemory:0\r\nmaxmemory_policy:n
 fn about(info: &str, settings: &[(&str, &str)]) -> About {
     let mut about = About::default();
     about.read_info(info);
-    settings.iter().for_each(|(name, value)| about.set(name, value));
+    for (name, value) in settings {
+        about.set(name, value);
+    }
     about
 }
 
