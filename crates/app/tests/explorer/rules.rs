@@ -192,7 +192,10 @@ fn only_the_same_key_speaks_for_a_worker() {
 
 #[test]
 fn a_removal_names_the_incarnation() {
-    breaks_alone(Rule::RemovalNamesTheIncarnation, &two(&[(Crash, 1), (LostPlan, 1), (Remove, 1), (LateWord, 1)]));
+    breaks_alone(
+        Rule::RemovalNamesTheIncarnation,
+        &Scenario { horizon: 5, ..two(&[(Crash, 1), (LostPlan, 1), (Remove, 1), (LateWord, 1)]) },
+    );
 }
 
 #[test]
@@ -249,7 +252,8 @@ fn a_stop_waits_for_the_settling() {
 
 /// An agent is killed while the process of what is to be kept lives on, and an operator calls its worker lost: it comes
 /// back with what it may not run, and that dies slowly.
-const CALLED_LOST: Scenario = Scenario { containers: &[KEEP], ..one(&[(Crash, 1), (Mistake, 1), (Slow, 1)]) };
+const CALLED_LOST: Scenario =
+    Scenario { containers: &[KEEP], horizon: 5, ..one(&[(Crash, 1), (Mistake, 1), (Slow, 1)]) };
 
 /// The room of what it may not run is given away while that still dies.
 #[test]
@@ -297,7 +301,10 @@ fn a_mark_beyond_what_is_left_is_noticed() {
 
 #[test]
 fn a_removal_names_the_number() {
-    breaks_alone(Rule::RemovalNamesTheNumber, &two(&[(Cut, 1), (LostPlan, 1), (Mistake, 1), (LateWord, 1)]));
+    breaks_alone(
+        Rule::RemovalNamesTheNumber,
+        &Scenario { horizon: 5, ..two(&[(Cut, 1), (LostPlan, 1), (Mistake, 1), (LateWord, 1)]) },
+    );
 }
 
 #[test]
@@ -308,5 +315,8 @@ fn a_removal_waits_for_silence() {
 /// A run that registered since the planner looked may have called as often as the one that was silent.
 #[test]
 fn a_removal_waits_for_the_silence_of_the_run_that_it_names() {
-    breaks_alone(Rule::RemovalWaitsForSilenceOfTheRun, &two(&[(Crash, 1), (LostPlan, 1), (Mistake, 1)]));
+    breaks_alone(
+        Rule::RemovalWaitsForSilenceOfTheRun,
+        &Scenario { horizon: 5, ..two(&[(Crash, 1), (LostPlan, 1), (Mistake, 1)]) },
+    );
 }
