@@ -86,7 +86,9 @@ async fn examine_store(config: Config, tell: watch::Sender<Vec<String>>) -> anyh
     loop {
         match wiring::cautions(&config).await {
             Ok(cautions) => {
-                cautions.iter().for_each(|caution| tracing::warn!("the store: {caution}"));
+                for caution in &cautions {
+                    tracing::warn!("the store: {caution}");
+                }
                 tell.send_replace(cautions);
                 return std::future::pending().await;
             }
