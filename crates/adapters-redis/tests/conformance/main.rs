@@ -1,10 +1,8 @@
-//! The clauses that every store keeps, on real servers: one alone, a cluster of three, and one whose every answer is lost
-//! once.
+//! The clauses that every store keeps, on real servers: one alone, and a cluster of three.
 
 #![cfg(feature = "testing")]
 
 mod cluster;
-mod lossy;
 mod standalone;
 
 use adapters_redis::RedisConfig;
