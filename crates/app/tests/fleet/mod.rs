@@ -35,6 +35,8 @@ pub(crate) struct Fleet {
 pub(crate) struct Options {
     pub(crate) keepalive: &'static str,
     pub(crate) grace: &'static str,
+    /// Where the server keeps its cell; in its own folder if nothing is said.
+    pub(crate) store: Option<String>,
     /// Further arguments of every agent.
     pub(crate) agent: Vec<String>,
     /// Further environment of every process.
@@ -50,6 +52,7 @@ impl Default for Options {
         Self {
             keepalive: "3s",
             grace: "1s",
+            store: None,
             agent: Vec::new(),
             env: Vec::new(),
             agent_env: Vec::new(),
@@ -100,6 +103,7 @@ impl Fleet {
         command.args(["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(["--data", self.path("server").to_str().unwrap()]);
         command.args(["--keepalive", self.options.keepalive, "--grace", self.options.grace]);
+        command.args(self.options.store.iter().flat_map(|store| ["--store", store]));
         command
     }
 
