@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask run | test | verify | fix | tidy | torture`.
+//! The project's own commands: `cargo xtask run | test | verify | fix | tidy | torture | new-backend`.
 //!
 //! This crate starts things and looks at source text. It uses none of our crates; what measures lives in their benches.
 
 mod burst;
 mod cargo;
 mod fix;
+mod new_backend;
 mod run;
 mod say;
 mod test;
@@ -38,6 +39,8 @@ enum Command {
     Fix,
     /// Check what no compiler checks: crate edges, rooms, contracts, lengths, leftovers
     Tidy,
+    /// Make the crate of a new store: its steps to be written, the conformance kit over them, an arm in the wiring
+    NewBackend(new_backend::Options),
     /// Run the campaigns that look for rare faults, at length; with --seed, one that failed again
     Torture(torture::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Command::Test => test::test().map(|()| ExitCode::SUCCESS),
         Command::Verify(options) => verify::verify(options).map(|()| ExitCode::SUCCESS),
         Command::Fix => fix::fix().map(|()| ExitCode::SUCCESS),
+        Command::NewBackend(options) => new_backend::new_backend(options).map(|()| ExitCode::SUCCESS),
         Command::Torture(options) => torture::torture(options).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::tidy().map(|()| ExitCode::SUCCESS),
     };

@@ -75,7 +75,7 @@ pub fn check(address: &StoreAddress) -> anyhow::Result<()> {
 const SCHEMES: &str = "redis://HOST:PORT, rediss://HOST:PORT, or several of a cluster, separated by commas";
 
 /// What an operator should know of the store that the configuration names: what it may lose, and what changes that.
-/// [`PortError::Unsupported`](ports::PortError::Unsupported) if it cannot be trusted with a cell.
+/// [`PortError::Unsupported`] if it cannot be trusted with a cell.
 pub async fn cautions(config: &Config) -> PortResult<Vec<String>> {
     let StoreKind::At(address) = &config.store else { return Ok(Vec::new()) };
     match Served::at(address).map_err(|bad| PortError::Unsupported(bad.to_string()))? {
