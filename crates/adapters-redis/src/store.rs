@@ -1,8 +1,9 @@
 //! How a step is run: its script where the cell lives, a cell founded when it is first touched, a new history begun where
 //! writes may have been lost.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use domain::id::{Boot, CellName, History, Mark, Revision, WorkerId};
 use domain::model::Mandate;
@@ -10,12 +11,15 @@ use ports::signals::{Heights, Signal, Signals};
 use ports::{PortError, PortResult, Source};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Receiver;
+use tokio::task::AbortHandle;
 
 use crate::connection::{Connections, Role};
 use crate::keys::Keys;
 use crate::scripts::{Script, Scripts};
 use crate::subscription::{self, Heard};
 
+/// How long after a cell that is to be followed could not be read it is read again.
+const READ_AGAIN: Duration = Duration::from_millis(200);
 /// How often a step is tried again because the cell was founded, or began a new history, under it.
 const ROUNDS: usize = 8;
 
@@ -25,7 +29,8 @@ pub(crate) struct Store {
     pub(crate) scripts: Scripts,
     signals: Signals,
     itself: Weak<Self>,
-    followed: Mutex<BTreeSet<CellName>>,
+    /// The cells whose events are heard, each by a task.
+    followed: Mutex<BTreeMap<CellName, AbortHandle>>,
 }
 
 /// What a script answered, still as bytes: rows are read where they lie.
@@ -180,18 +185,24 @@ impl Store {
     /// The signal of a cell, which this process follows from now on.
     pub(crate) fn signal(&self, cell: &CellName) -> Arc<Signal> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
-        if followed.insert(cell.clone()) {
+        followed.entry(cell.clone()).or_insert_with(|| {
             let heard = subscription::follow(&self.connections, cell.clone(), Keys::events(cell));
-            tokio::spawn(raise(heard, Weak::clone(&self.itself), cell.clone()));
-        }
+            tokio::spawn(raise(heard, Weak::clone(&self.itself), cell.clone())).abort_handle()
+        });
         self.signals.of(cell)
     }
 
     /// How far a cell is.
     pub(crate) async fn heights(&self, role: Role, cell: &CellName) -> PortResult<Heights> {
         let answer = self.run(role, cell, &self.scripts.heights, &Nothing {}).await?;
-        let (revision, woken, ordered) = answer.read()?;
-        Ok(Heights { revision: Revision(revision), woken: Revision(woken), ordered: Revision(ordered) })
+        Ok(heights_of(answer.read()?))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let followed = self.followed.get_mut().unwrap_or_else(PoisonError::into_inner);
+        followed.values().for_each(AbortHandle::abort);
     }
 }
 
@@ -204,10 +215,14 @@ async fn raise(mut heard: Receiver<Heard>, store: Weak<Store>, cell: CellName) {
             Heard::Lost => signal.set_followed(false),
             // What was said before may have been missed.
             Heard::Subscribed => {
-                if let Ok(heights) = store.heights(Role::Planner, &cell).await {
-                    signal.reach_read(heights);
-                    signal.set_followed(true);
-                }
+                let heights = loop {
+                    match store.heights(Role::Planner, &cell).await {
+                        Ok(heights) => break heights,
+                        Err(_) => tokio::time::sleep(READ_AGAIN).await,
+                    }
+                };
+                signal.reach_read(heights);
+                signal.set_followed(true);
             }
             Heard::Message(message) => match heard_of(&message) {
                 Ok((heights, workers)) => store.signals.raise(&cell, heights, workers),
@@ -219,8 +234,18 @@ async fn raise(mut heard: Receiver<Heard>, store: Weak<Store>, cell: CellName) {
 
 /// How far a step brought its cell, and which workers it gave orders.
 fn heard_of(message: &[u8]) -> Result<(Heights, Vec<WorkerId>), Source> {
-    let (revision, woken, ordered, workers): (u64, u64, u64, Vec<&str>) = rmp_serde::from_slice(message)?;
-    let heights = Heights { revision: Revision(revision), woken: Revision(woken), ordered: Revision(ordered) };
+    let (heights, workers): ((u64, u64, u64, u64), Vec<&str>) = rmp_serde::from_slice(message)?;
     let workers: Result<_, _> = workers.into_iter().map(WorkerId::new).collect();
-    Ok((heights, workers?))
+    Ok((heights_of(heights), workers?))
+}
+
+/// Heights as scripts write them: history, and the revisions of the last step, of the last that gave the planner work, and
+/// of the last that gave a worker orders.
+fn heights_of((history, revision, woken, ordered): (u64, u64, u64, u64)) -> Heights {
+    Heights {
+        history: Some(History::from_random(history)),
+        revision: Revision(revision),
+        woken: Revision(woken),
+        ordered: Revision(ordered),
+    }
 }

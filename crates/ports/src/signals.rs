@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::id::{CellName, Revision, WorkerId};
+use domain::id::{CellName, History, Revision, WorkerId};
 use domain::model::CellRow;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -33,6 +33,8 @@ pub struct Signal {
 /// How far a cell is, for those who wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Heights {
+    /// The history that the revisions belong to: those of another are not compared with them.
+    pub history: Option<History>,
     /// The last step that wrote.
     pub revision: Revision,
     /// The last that gave the planner something to do.
@@ -50,18 +52,24 @@ struct Orders {
     stamp: Revision,
     /// Orders at or before this stamp are not remembered by name.
     floor: Revision,
-    /// How far the cell's own row said that orders go, when it was last read.
+    /// How far the cell's own row said that orders go, when it was last read, and in which history.
     read: Revision,
+    history: Option<History>,
 }
 
 impl Heights {
     /// How far the cell's row says that it is.
     pub fn of(cell: &CellRow) -> Self {
-        Self { revision: cell.revision, woken: cell.woken, ordered: cell.ordered }
+        Self { history: Some(cell.history), revision: cell.revision, woken: cell.woken, ordered: cell.ordered }
     }
 
-    fn max(self, other: Self) -> Self {
+    /// The greater of each; a later history begins anew, maybe lower.
+    fn then(self, other: Self) -> Self {
+        if self.history != other.history {
+            return other;
+        }
         Self {
+            history: self.history,
             revision: self.revision.max(other.revision),
             woken: self.woken.max(other.woken),
             ordered: self.ordered.max(other.ordered),
@@ -84,7 +92,7 @@ impl Signals {
     /// Tells who waits for the cell how far a step brought it, and which workers it gave orders.
     pub fn raise(&self, cell: &CellName, heights: Heights, ordered: Vec<WorkerId>) {
         let signal = self.of(cell);
-        let ordered = signal.remember(heights.ordered, ordered);
+        let ordered = signal.remember(&heights, ordered);
         signal.reach(Heights { ordered, ..heights });
     }
 }
@@ -143,7 +151,7 @@ impl Signal {
     /// Raises the heights to what was read from the cell's row, in which other processes write too.
     pub fn reach_read(&self, heights: Heights) {
         let ordered = {
-            let mut orders = self.orders();
+            let mut orders = self.orders_of(heights.history);
             if heights.ordered > orders.read {
                 orders.read = heights.ordered;
                 orders.stamp = heights.ordered.max(orders.stamp.next());
@@ -157,7 +165,7 @@ impl Signal {
     fn reach(&self, heights: Heights) {
         self.heights.send_if_modified(|now| {
             let before = *now;
-            *now = before.max(heights);
+            *now = before.then(heights);
             *now != before
         });
     }
@@ -173,12 +181,22 @@ impl Signal {
         WorkersConcerned::These(workers.into_iter().collect())
     }
 
+    /// The orders, once it is known in which history: of another one nothing has been read.
+    fn orders_of(&self, history: Option<History>) -> MutexGuard<'_, Orders> {
+        let mut orders = self.orders();
+        if orders.history != history {
+            (orders.history, orders.read) = (history, Revision(0));
+        }
+        orders
+    }
+
     fn orders(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, revision: Revision, workers: Vec<WorkerId>) -> Revision {
-        let mut orders = self.orders();
+    fn remember(&self, heights: &Heights, workers: Vec<WorkerId>) -> Revision {
+        let revision = heights.ordered;
+        let mut orders = self.orders_of(heights.history);
         if workers.is_empty() {
             return orders.stamp;
         }
@@ -192,5 +210,45 @@ impl Signal {
             }
         }
         stamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heights(history: u64, revision: u64) -> Heights {
+        let revision = Revision(revision);
+        Heights { history: Some(History::from_random(history)), revision, woken: revision, ordered: revision }
+    }
+
+    fn seen(signal: &Signal) -> Heights {
+        *signal.heights.borrow()
+    }
+
+    #[test]
+    fn a_later_history_begins_anew_and_lower() {
+        let (signals, cell) = (Signals::default(), CellName::new("main").expect("a name"));
+        let signal = signals.of(&cell);
+        let worker = WorkerId::new("w1").expect("a name");
+        signals.raise(&cell, heights(1, 900), vec![worker.clone()]);
+        let before = seen(&signal);
+        signals.raise(&cell, heights(2, 500), Vec::new());
+        let after = seen(&signal);
+        assert_eq!((after.woken, after.ordered), (Revision(500), before.ordered), "nobody was given orders since");
+        signals.raise(&cell, heights(2, 501), vec![worker.clone()]);
+        let waiting = signal.orders_after(before.ordered, &seen(&signal));
+        assert_eq!(waiting.workers, WorkersConcerned::These(vec![worker]));
+    }
+
+    #[test]
+    fn orders_of_a_later_history_are_seen_when_they_are_read() {
+        let (signals, cell) = (Signals::default(), CellName::new("main").expect("a name"));
+        let signal = signals.of(&cell);
+        signal.reach_read(heights(1, 900));
+        let before = seen(&signal);
+        signal.reach_read(heights(2, 500));
+        let waiting = signal.orders_after(before.ordered, &seen(&signal));
+        assert_eq!(waiting.workers, WorkersConcerned::All);
     }
 }

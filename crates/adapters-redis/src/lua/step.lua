@@ -780,12 +780,15 @@ local function finish()
   if #command_order > 0 then
     run_commands()
   end
-  if is_durable and (cell[K.woken] == revision or cell[K.ordered] == revision) then
+  local has_news = cell[K.woken] == revision or cell[K.ordered] == revision or cell[K.history] ~= history_before
+  if is_durable and has_news then
     local concerned = {}
     for id in pairs(ordered_workers) do
       concerned[#concerned + 1] = id
     end
-    call('PUBLISH', string.sub(CELL, 1, -5) .. 'events', pack({ revision, cell[K.woken], cell[K.ordered], concerned }))
+    call('PUBLISH', string.sub(CELL, 1, -5) .. 'events', pack({
+      { cell[K.history], revision, cell[K.woken], cell[K.ordered] }, concerned,
+    }))
   end
   return { cell[K.history], cell[K.revision] }
 end
