@@ -201,6 +201,10 @@ const LINE: &[Case] = &[
     ),
     (|plant| plant.cell(|row| add(&mut row["phases"][3], 1)), &["the cell counts 3 running, there are 2"]),
     (|plant| plant.cell(|row| row["ready"] = json!(0)), &["the cell counts 0 ready, there are 1"]),
+    (
+        |plant| plant.cell(|row| add(&mut row["away"], 1)),
+        &["the cell counts 1 workers that have not registered in its history, there are 0"],
+    ),
     (|plant| plant.cell(|row| add(&mut row["gone"], 1)), &["the cell counts "]),
     (
         |plant| plant.row("containers", "new", |row| row["rev"] = json!(1_000_000)),
