@@ -111,6 +111,12 @@ impl Proxy {
         *lock(&self.shared.losses) = Losses::each_once();
     }
 
+    /// From now on a script whose answer [was lost](Self::lose_each_reply_once) is answered so, and another is refused;
+    /// none is run. Of connections that begin now: a client that says the same over one of them learns what was lost.
+    pub fn tell_what_was_lost(&self) {
+        lock(&self.shared.losses).tell();
+    }
+
     /// Loses nothing any more.
     pub fn lose_nothing(&self) {
         *lock(&self.shared.losses) = Losses::default();
