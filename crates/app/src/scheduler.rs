@@ -1,10 +1,11 @@
 //! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
 //!
-//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `silence` counts who is silent; `housekeeping`
+//! `cycle` is one turn of it; `view` is the fleet as it was seen last, by `look`; `silence` counts who is silent; `housekeeping`
 //! gives those up and forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
 
 mod cycle;
 mod housekeeping;
+mod look;
 mod mandate;
 mod refill;
 mod report;
