@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use app::agent::procfs::ProcessIdentity;
 use serde_json::json;
 
+use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options, signal};
 use crate::wire::{Cut, Wire};
-use crate::witness::Witness;
 
 /// As the server has it by default.
 const KEEPALIVE: Duration = Duration::from_secs(3);

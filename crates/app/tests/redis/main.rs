@@ -4,3 +4,4 @@
 mod first;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod restarts;

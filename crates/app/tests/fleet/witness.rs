@@ -73,8 +73,12 @@ impl Witness {
     /// A request for a container that runs another script with the folder as its `$0`. Cut off, it has nearly all of
     /// the keepalive before its TERM.
     pub(crate) fn running(&self, id: &str, script: &str) -> Value {
-        let command = json!(["sh", "-c", script, self.folder]);
-        json!({"id": id, "memory": "64Mi", "kill_after": "100ms", "command": command})
+        request_in(&self.folder, id, script)
+    }
+
+    /// Where the commands write.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What the processes of a container have written.
@@ -134,6 +138,12 @@ impl Drop for Witness {
     fn drop(&mut self) {
         self.enough.store(true, Ordering::Relaxed);
     }
+}
+
+/// A request for a container that runs a script with this folder as its `$0`.
+pub(crate) fn request_in(folder: &Path, id: &str, script: &str) -> Value {
+    let command = json!(["sh", "-c", script, folder]);
+    json!({"id": id, "memory": "64Mi", "kill_after": "100ms", "command": command})
 }
 
 impl Line {
