@@ -63,6 +63,16 @@ pub(crate) fn metric(fleet: &Fleet, name: &str) -> u64 {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
+/// How many placements this server's planner has committed.
+pub(crate) fn placed(fleet: &Fleet) -> u64 {
+    metric(fleet, r#"stowplan_commit_outcomes_total{outcome="done"}"#)
+}
+
+/// The word of the cell's history.
+pub(crate) fn history(fleet: &Fleet) -> u64 {
+    fleet.json("/v1/export?limit=1")["history"].as_u64().unwrap()
+}
+
 /// A request for so many cpus and 64 MiB.
 pub(crate) fn request(id: &str, cpu: u64) -> Value {
     json!({"id": id, "cpu": cpu, "memory": "64Mi", "command": ["true"]})

@@ -66,6 +66,11 @@ impl Stream {
         self.said.accepted.lock().unwrap()
     }
 
+    /// How many are accepted and have not ended.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.accepted().len().saturating_sub(self.ended())
+    }
+
     /// How many commands have said that they end.
     pub(crate) fn ended(&self) -> usize {
         self.said.ended()

@@ -5,3 +5,4 @@ mod first;
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod restarts;
+mod standby;
