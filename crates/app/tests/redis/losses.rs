@@ -27,6 +27,8 @@ const LOST: usize = 10;
 /// For so long both go on after the replica was promoted.
 const PROMOTED_BEFORE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A planner that waits for the settling to end reads the line a few times a second.
+const READS_MAX: u64 = 200;
 const SETTLING: &str = "stowplan_settling";
 const LOST_REQUESTS: &str = "stowplan_lost_requests_total";
 const NOTICED: &str = "the store lost writes; nothing is placed";
@@ -239,7 +241,10 @@ impl Losing {
 
     /// What survived ends, each started once; what did not is counted. Answers how much workers told of.
     fn settles(&self, promised: &Promised, lost: &[String]) -> usize {
+        let reads = || metric(&self.fleet, r#"stowplan_store_calls_total{operation="next"}"#);
+        let before = reads();
         self.fleet.eventually("the cell has settled", PATIENCE, || metric(&self.fleet, SETTLING) == 0);
+        assert!(reads() - before < READS_MAX, "{} reads of the line while nothing may be placed", reads() - before);
         let survived: Vec<_> = promised.accepted.iter().filter(|id| !lost.contains(id)).cloned().collect();
         wait_until_succeeded(&self.fleet, &survived);
         for id in promised.accepted.iter().filter(|id| !lost.contains(id) || promised.ended.contains(*id)) {
