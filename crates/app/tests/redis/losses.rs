@@ -15,7 +15,7 @@ use crate::fleet::books::{NOTHING, booked, history, in_state, metric, wait_until
 use crate::fleet::stream::Stream;
 use crate::fleet::torture;
 use crate::fleet::witness::Witness;
-use crate::fleet::{Fleet, Options};
+use crate::fleet::{Fleet, Options, signal, stop_still};
 
 const AGENTS: usize = 4;
 /// How many requests wait or run, at least and at most.
@@ -67,6 +67,32 @@ fn a_replica_promoted_too_early_loses_only_what_it_was_not_told_and_runs_nothing
             primary.kill9();
         });
     }
+}
+
+/// Nobody tells the new cell of what a worker runs that is cut off meanwhile: only its deadline ends that.
+#[test]
+fn a_redis_that_lost_everything_runs_nothing_twice_that_is_handed_in_again() {
+    let redis = Redis::new().start();
+    let fleet = Fleet::start_with(2, Options { store: Some(redis.url()), ..Options::default() });
+    let witness = Witness::of(&fleet);
+    let request = witness.request("again");
+    assert_eq!(fleet.post("/v1/containers", &request).0, 201);
+    let first = witness.wait(&fleet, "again", 1);
+    let cut_off = fleet.container("again")["worker"].as_str().unwrap().to_owned();
+    stop_still(fleet.agent_pid(&cut_off));
+    redis.restart();
+    fleet.eventually("it is accepted once more", PATIENCE, || fleet.post("/v1/containers", &request).0 == 201);
+    assert!(first.is_alive(), "its worker has not noticed");
+    fleet.eventually("it runs again", PATIENCE, || witness.starts("again").len() == 2);
+    assert!(!first.is_alive(), "only after it was ended");
+    fleet.wait_for_state("again", "running", 1);
+    assert_ne!(fleet.container("again")["worker"], cut_off.as_str());
+    signal(fleet.agent_pid(&cut_off), "CONT");
+    fleet.wait_for_workers(2);
+    assert_eq!(fleet.stowplan(&["stop", "again"]).code, 0);
+    fleet.wait_for_state("again", "stopped", 1);
+    assert_eq!(booked(&fleet), NOTHING);
+    witness.attest(&[]);
 }
 
 /// Case 15.
