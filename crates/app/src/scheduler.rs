@@ -136,7 +136,7 @@ impl Scheduler {
             self.planner.holds_mandate.store(false, Ordering::Release);
             self.observer.mandate_changed(false);
             if let Some(error) = error {
-                witness = self.view_mut().witness(mandate.mark.history).map(|mark| (mandate.term, mark));
+                witness = self.view_mut().witness(mandate.mark).map(|mark| (mandate.term, mark));
                 self.observer.stepped_down(&error);
                 // What made it leave may still be so.
                 let _ = timeout(STEPPED_DOWN, stop.changed()).await;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adapters_redis::testing::{Appendonly, Options as Redis, Proxy};
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ const OUTSTANDING: Range<usize> = 15..25;
 /// and ended, in it.
 const LOST_PART: Duration = Duration::from_secs(1);
 const LOST: usize = 10;
+/// Keepalive and grace: what was lost is not known to have ended before.
+const SETTLES_AFTER: Duration = Duration::from_secs(3 + 1);
 /// For so long both go on after the replica was promoted.
 const PROMOTED_BEFORE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -131,6 +133,7 @@ fn fifty_ends_and_twenty_submits_after_a_dump_are_forgotten_and_nothing_is_lost_
     assert_eq!(in_state(&fleet, "pending").len(), 5);
     let before = history(&fleet);
 
+    let since = Instant::now();
     redis.restart();
     fleet.eventually("the rewind is reported", PATIENCE, || fleet.log("serve").contains(NOTICED));
     fleet.eventually("and shown", PATIENCE, || metric(&fleet, SETTLING) == 1);
@@ -138,7 +141,7 @@ fn fifty_ends_and_twenty_submits_after_a_dump_are_forgotten_and_nothing_is_lost_
     for id in run.iter().chain(&wait) {
         assert!(fleet.get(&format!("/v1/containers/{id}")).is_none(), "{id} was submitted after the dump");
     }
-    fleet.eventually("the cell has settled", PATIENCE, || metric(&fleet, SETTLING) == 0);
+    settles(&fleet, since);
     assert_eq!(in_state(&fleet, "succeeded").len(), 50, "their workers remember");
     fleet.eventually("what nobody knows of is killed", PATIENCE, || witness.is_over());
     assert_eq!(metric(&fleet, LOST_REQUESTS), 15, "what workers knew of is counted, each once");
@@ -165,6 +168,12 @@ fn fifty_ends_and_twenty_submits_after_a_dump_are_forgotten_and_nothing_is_lost_
     assert_eq!(booked(&fleet), NOTHING);
     println!("50 ends and 20 requests forgotten: 0 of 50 ran again, 15 of 15 that ran were counted, all 20 had again");
     witness.attest(&[]);
+}
+
+/// Waits until the cell has settled. Its planner, which knows that writes were lost, was in no hurry.
+fn settles(fleet: &Fleet, since: Instant) {
+    fleet.eventually("the cell has settled", PATIENCE, || metric(fleet, SETTLING) == 0);
+    assert!(since.elapsed() > SETTLES_AFTER, "settled after {:?}", since.elapsed());
 }
 
 /// Says when it starts and ends, and whether another process of its container is alive. One line lets one of them end.
@@ -233,10 +242,11 @@ impl Losing {
             ended: in_state(&self.fleet, "succeeded"),
             history: history(&self.fleet),
         };
+        let since = Instant::now();
         forget();
         self.notices(&promised);
         let lost = self.find_lost(&promised);
-        let reported = self.settles(&promised, &lost);
+        let reported = self.settles(&promised, &lost, since);
         drop(accepted);
         println!(
             "{} of {} accepted requests were lost, {reported} of them known to their workers; {} had ended",
@@ -266,10 +276,10 @@ impl Losing {
     }
 
     /// What survived ends, each started once; what did not is counted. Answers how much workers told of.
-    fn settles(&self, promised: &Promised, lost: &[String]) -> usize {
+    fn settles(&self, promised: &Promised, lost: &[String], since: Instant) -> usize {
         let reads = || metric(&self.fleet, r#"stowplan_store_calls_total{operation="next"}"#);
         let before = reads();
-        self.fleet.eventually("the cell has settled", PATIENCE, || metric(&self.fleet, SETTLING) == 0);
+        settles(&self.fleet, since);
         assert!(reads() - before < READS_MAX, "{} reads of the line while nothing may be placed", reads() - before);
         let survived: Vec<_> = promised.accepted.iter().filter(|id| !lost.contains(id)).cloned().collect();
         wait_until_succeeded(&self.fleet, &survived);
