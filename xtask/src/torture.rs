@@ -68,6 +68,24 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
         rounds: 20,
     },
+    Campaign {
+        name: "redis-restarts",
+        target: "-p app --test redis",
+        test: "a_redis_server_killed_again_and_again_loses_nothing_and_work_goes_on_by_itself",
+        rounds: 200,
+    },
+    Campaign {
+        name: "redis-losses",
+        target: "-p app --test redis",
+        test: "an_older_copy_of_the_append_only_file_loses_only_what_came_after_it_and_runs_nothing_twice",
+        rounds: 20,
+    },
+    Campaign {
+        name: "redis-promotions",
+        target: "-p app --test redis",
+        test: "a_replica_promoted_too_early_loses_only_what_it_was_not_told_and_runs_nothing_twice",
+        rounds: 20,
+    },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {

@@ -44,3 +44,43 @@ impl Keys {
         format!("stowplan:{{{cell}}}:events")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::WRITING;
+
+    /// The rows of the table in the reference, each as its columns.
+    fn documented() -> Vec<Vec<String>> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/redis-layout.md");
+        let text = std::fs::read_to_string(page).expect("a page of the reference");
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.trim_matches('|').split('|').map(|column| column.trim().to_owned()).collect()).collect()
+    }
+
+    /// The words of a text that stand in backticks.
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    #[test]
+    fn the_reference_names_every_table_in_order() {
+        let documented = documented();
+        let tables: Vec<_> = documented.iter().flat_map(|columns| words(&columns[0])).collect();
+        assert_eq!(tables, TABLES);
+    }
+
+    #[test]
+    fn the_reference_names_scripts_that_write() {
+        for columns in documented() {
+            let writers = columns.last().expect("a row has columns");
+            for part in writers.split(';') {
+                // "as `containers`" is what writes another table.
+                let known = if part.trim_start().starts_with("as ") { &TABLES[..] } else { WRITING };
+                for word in words(part) {
+                    assert!(known.contains(&word), "{} is said to be written by {word}", columns[0]);
+                }
+            }
+        }
+    }
+}

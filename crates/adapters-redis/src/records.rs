@@ -404,3 +404,6 @@ pub(crate) fn body(id: &str, kept: &[u8]) -> PortResult<Body> {
         None => Err(PortError::corrupt(what(), "it has no size")),
     }
 }
+
+#[cfg(test)]
+mod tests;

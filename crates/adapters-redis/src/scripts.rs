@@ -25,6 +25,10 @@ const LIFE: &str = include_str!("lua/life.lua");
 
 macro_rules! scripts {
     (read: $($read:ident)*; write: $($write:ident)*;) => {
+        /// The scripts that write, by their names.
+        #[cfg(test)]
+        pub(crate) const WRITING: &[&str] = &[$(stringify!($write)),*];
+
         /// All scripts.
         #[derive(Debug)]
         pub(crate) struct Scripts {

@@ -1,8 +1,8 @@
 //! How a step is run: its script where the cell lives, a cell founded when it is first touched, a new history begun where
 //! writes may have been lost.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use domain::id::{Boot, CellName, History, Mark, Revision, WorkerId};
@@ -31,6 +31,8 @@ pub(crate) struct Store {
     itself: Weak<Self>,
     /// The cells whose events are heard, each by a task.
     followed: Mutex<BTreeMap<CellName, AbortHandle>>,
+    /// Cells that have answered this process.
+    known: Mutex<BTreeSet<CellName>>,
 }
 
 /// What a script answered, still as bytes: rows are read where they lie.
@@ -73,6 +75,8 @@ pub(crate) fn boot_of(run: &str) -> PortResult<Boot> {
 #[derive(Serialize)]
 struct Found {
     history: u64,
+    /// Whether there was such a cell before, of which nothing is left: workers may still run what it handed them.
+    settling: bool,
 }
 
 #[derive(Serialize)]
@@ -126,6 +130,7 @@ impl Store {
             scripts: Scripts::new(),
             signals: Signals::default(),
             followed: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
@@ -141,6 +146,7 @@ impl Store {
         for _ in 0..ROUNDS {
             let reply = self.call(role, cell, script, asked, word).await?;
             if reply.starts_with(DONE) {
+                self.know(cell);
                 return Ok(Answer { script: script.name, reply, from: DONE.len() });
             }
             let not_done: NotDone = rmp_serde::from_slice(&reply)
@@ -174,12 +180,29 @@ impl Store {
         self.connections.run(role, cell, script, Keys::of(cell).names(), &asked).await
     }
 
-    /// Makes the cell's row, of a random history, when the cell is first touched.
+    /// Makes the cell's row, of a random history, when the cell is first touched. One that this process has known settles
+    /// first, as after any other loss: all of it is lost, and its workers do not know.
     async fn found(&self, role: Role, cell: &CellName) -> PortResult<()> {
         let random = getrandom::u64().map_err(|error| PortError::unavailable(error.to_string()))?;
-        let found = Found { history: History::from_random(random).get() };
-        self.call(role, cell, &self.scripts.found, &found, None).await?;
+        let settling = self.known().contains(cell);
+        let found = Found { history: History::from_random(random).get(), settling };
+        let reply = self.call(role, cell, &self.scripts.found, &found, None).await?;
+        let is_made = Answer { script: self.scripts.found.name, reply, from: DONE.len() }.read()?;
+        if settling && is_made {
+            tracing::error!(%cell, "the cell is gone, with all requests: a new one begins once its workers have stopped what they run");
+        }
         Ok(())
+    }
+
+    fn know(&self, cell: &CellName) {
+        let mut known = self.known();
+        if !known.contains(cell) {
+            known.insert(cell.clone());
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<CellName>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The signal of a cell, which this process follows from now on.

@@ -1,10 +1,11 @@
 //! The scheduler: reads a batch in line, looks at the fleet once, plans, commits, follows up.
 //!
-//! `cycle` is one turn of it; `view` is the fleet as it was seen last; `silence` counts who is silent; `housekeeping`
+//! `cycle` is one turn of it; `view` is the fleet as it was seen last, by `look`; `silence` counts who is silent; `housekeeping`
 //! gives those up and forgets what ended long ago; `mandate` makes sure that one planner does all this for a cell.
 
 mod cycle;
 mod housekeeping;
+mod look;
 mod mandate;
 mod refill;
 mod report;
@@ -135,7 +136,7 @@ impl Scheduler {
             self.planner.holds_mandate.store(false, Ordering::Release);
             self.observer.mandate_changed(false);
             if let Some(error) = error {
-                witness = self.view_mut().witness(mandate.mark.history).map(|mark| (mandate.term, mark));
+                witness = self.view_mut().witness(mandate.mark).map(|mark| (mandate.term, mark));
                 self.observer.stepped_down(&error);
                 // What made it leave may still be so.
                 let _ = timeout(STEPPED_DOWN, stop.changed()).await;

@@ -49,6 +49,7 @@ pub mod placements;
 pub mod races;
 #[doc(hidden)]
 pub mod registrations;
+mod repeating;
 #[doc(hidden)]
 pub mod replay;
 #[doc(hidden)]
@@ -65,6 +66,7 @@ pub use audited::UNSOUND;
 #[doc(hidden)]
 pub use case::Case;
 pub use faulty::Faulty;
+pub use repeating::{Hears, Repeating, Repeats};
 
 /// How long a case may take.
 const CASE_AT_MOST: Duration = Duration::from_mins(2);
@@ -76,6 +78,12 @@ pub trait Harness: Sized {
 
     /// The ports of the store, the same at each call.
     fn ports(&self) -> Ports;
+
+    /// What is around these ports and is no part of the store, around the ports of the model: a clause that compares the
+    /// two has to call both likewise.
+    fn likewise(model: Ports) -> Ports {
+        model
+    }
 }
 
 /// A store that outlives its process.
@@ -123,7 +131,7 @@ impl<H: Durable> Reopening<H> {
     async fn without_ports<T>(&mut self, run: impl AsyncFnOnce(H) -> (H, T)) -> T {
         let memory = self.case.take().expect("there is a case").close();
         let (harness, answer) = run(self.harness.take().expect("there is a store")).await;
-        self.case = Some(memory.over(harness.ports()));
+        self.case = Some(memory.over(harness.ports(), H::likewise));
         self.harness = Some(harness);
         answer
     }
@@ -144,7 +152,7 @@ impl<H: Restorable> Reopening<H> {
 pub fn run<H: Harness>(clause: &impl AsyncFn(&Case)) {
     within_runtime(async {
         let harness = H::open().await;
-        let case = Case::fresh(harness.ports());
+        let case = Case::fresh(harness.ports(), H::likewise);
         clause(&case).await;
         audited::audit(&case).await;
         drop(case);
@@ -157,7 +165,7 @@ pub fn run<H: Harness>(clause: &impl AsyncFn(&Case)) {
 pub fn run_durable<H: Durable>(clause: &impl AsyncFn(&mut Reopening<H>)) {
     within_runtime(async {
         let harness = H::open().await;
-        let case = Case::fresh(harness.ports());
+        let case = Case::fresh(harness.ports(), H::likewise);
         let mut reopening = Reopening { harness: Some(harness), case: Some(case) };
         clause(&mut reopening).await;
         audited::audit(reopening.case()).await;
@@ -175,7 +183,7 @@ pub fn run_restored<H: Restorable>(clause: &impl AsyncFn(&mut Reopening<H>)) {
 pub fn run_corrupt<H: Corruptible>(clause: &impl AsyncFn(&H, &Case)) {
     within_runtime(async {
         let harness = H::open().await;
-        let case = Case::fresh(harness.ports());
+        let case = Case::fresh(harness.ports(), H::likewise);
         clause(&harness, &case).await;
     });
 }

@@ -6,7 +6,7 @@ mod request;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct Shared {
     /// The server's port.
-    server: u16,
+    server: AtomicU16,
     delay_us: AtomicU64,
     refuses: AtomicBool,
     ends: AtomicBool,
@@ -53,7 +53,7 @@ impl Proxy {
     pub fn before(server: &Server) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound port").port();
-        let shared = Arc::new(Shared { server: server.port(), ..Shared::default() });
+        let shared = Arc::new(Shared { server: AtomicU16::new(server.port()), ..Shared::default() });
         let acceptor = thread::spawn({
             let shared = Arc::clone(&shared);
             move || shared.accept(&listener)
@@ -70,6 +70,12 @@ impl Proxy {
     /// Its port of the loopback.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Leads new connections to another server, which has the same password, as an address does that moves; those that
+    /// are open stay where they are.
+    pub fn lead_to(&self, server: &Server) {
+        self.shared.server.store(server.port(), Ordering::Relaxed);
     }
 
     /// Holds what passes for so long, in each direction: an answer comes twice as late.
@@ -109,6 +115,12 @@ impl Proxy {
     /// byte, is answered.
     pub fn lose_each_reply_once(&self) {
         *lock(&self.shared.losses) = Losses::each_once();
+    }
+
+    /// From now on a script whose answer [was lost](Self::lose_each_reply_once) is answered so, and another is refused;
+    /// none is run. Of connections that begin now: a client that says the same over one of them learns what was lost.
+    pub fn tell_what_was_lost(&self) {
+        lock(&self.shared.losses).tell();
     }
 
     /// Loses nothing any more.
@@ -182,7 +194,7 @@ impl Shared {
                 continue;
             }
             // A server that is down closes the client's connection, as it would without a proxy.
-            if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server)) {
+            if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server.load(Ordering::Relaxed))) {
                 let link = Arc::new(Link::between(client, server));
                 lock(&self.links).push(Arc::clone(&link));
                 Link::run(&link, self);

@@ -1,8 +1,10 @@
-//! The clauses that every store keeps, on real servers: one alone, and a cluster of three.
+//! The clauses that every store keeps, on real servers: one alone, a cluster of three, and one whose every answer is lost
+//! once.
 
 #![cfg(feature = "testing")]
 
 mod cluster;
+mod lossy;
 mod standalone;
 
 use adapters_redis::RedisConfig;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use adapters_redis::testing::{Appendonly, Options, Server, shared};
 use domain::id::{CellName, ContainerId};
-use ports::Ports;
+use domain::model::workers::Look;
 use ports::conformance::{Corruptible, Durable, Harness, Restorable};
+use ports::{PortError, Ports};
 
 use crate::{open, row_of};
 
@@ -96,3 +97,21 @@ impl Restorable for Private {
 }
 
 ports::conformance_restored!(Private);
+
+#[tokio::test]
+async fn a_cell_that_is_gone_settles_before_it_begins_anew_and_a_new_one_begins_at_once() {
+    let (server, cell) = (Server::start(), CellName::new("main").expect("a name"));
+    let settling = async |ports: &Ports| loop {
+        match ports.workers.look(&cell, None, 1).await {
+            Ok(Look::Page(page)) => break page.settling,
+            // The connection broke with the server.
+            Err(PortError::Unavailable(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    let ports = open(&server.url());
+    assert!(!settling(&ports).await, "nothing was there before");
+    server.restart();
+    assert!(settling(&ports).await, "whoever ran something may run it still");
+    assert!(settling(&open(&server.url())).await, "and who did not know is told");
+}

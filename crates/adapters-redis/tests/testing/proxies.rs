@@ -90,6 +90,24 @@ fn each_answer_is_lost_once_and_its_repeat_is_answered() {
 }
 
 #[test]
+fn what_was_lost_is_told_and_nothing_is_run_for_it() {
+    let (server, digest, proxy) = scene();
+    proxy.lose_each_reply_once();
+    let run = ["EVALSHA", &digest, "1", "n"];
+    assert!(is_lost(connect(&proxy).call(&run)));
+    assert_eq!(connect(&proxy).call(&run).unwrap().integer(), 2);
+    proxy.tell_what_was_lost();
+    let mut connection = connect(&proxy);
+    assert_eq!(connection.call(&run).unwrap().integer(), 1, "the first answer");
+    assert_eq!(connection.call(&run).unwrap().integer(), 1, "as often as it is asked for");
+    assert_eq!(connection.call(&["GET", "n"]).unwrap().text(), "2", "no script, and the scripts ran no more");
+    assert!(connection.call(&["EVALSHA", &digest, "1", "m"]).unwrap().error().contains("no answer"));
+    assert!(server.command(&["GET", "m"]).is_nil());
+    drop(connection);
+    eventually("connections that were told something are forgotten", || proxy.connections() == 0);
+}
+
+#[test]
 fn requests_that_are_sent_together_are_one_round_trip() {
     let server = Options::new().password("secret").start();
     let proxy = Proxy::before(&server);

@@ -10,7 +10,6 @@ use domain::id::{ContainerId, Revision};
 use domain::model::Mandate;
 use domain::model::backlog::{InLine, SubmitOutcome};
 use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
-use domain::model::workers::Look;
 use domain::placement::{Candidate, Verdict, place_on, plan};
 use domain::request::OrderKey;
 use domain::retry::Backoff;
@@ -19,14 +18,13 @@ use ports::{PortError, PortResult, Ports};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::look::look;
 use super::refill::Refill;
 use super::report::{BatchReport, Observer};
 use super::view::View;
 use super::{ScheduleCall, Settings};
 use crate::failpoints::{self, Point};
 
-/// How many rows one page of a look holds.
-pub(super) const LOOK_PAGE: usize = 1_000;
 /// Between two tries of a call that the store did not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
 
@@ -166,7 +164,7 @@ impl<'a> Cycle<'a> {
         // One more than a batch holds, to know whether there is more.
         let limit = (size_max + 1).min(self.ports.limits.call_items_max);
         let next = self.ports.backlog.next(&self.settings.cell, None, limit, lots);
-        let look = async { if cached { Ok(()) } else { look(self.ports, self.settings, self.view).await } };
+        let look = async { if cached { Ok(()) } else { look(self.ports, self.mandate, self.view).await } };
         let (line, ()) = tokio::try_join!(next, look)?;
         self.seen = line.mark.revision;
         let mut looked = !cached;
@@ -294,11 +292,13 @@ impl<'a> Cycle<'a> {
                     tries += 1;
                     sleep(RETRY.delay(tries, u64::from(tries))).await;
                 }
-                answer => break answer?,
+                answer => break answer,
             }
         };
         let mut view = self.view_mut();
-        view.note_committing(false);
+        // A refusal says of this try alone that it wrote nothing.
+        view.note_committing(tries > 0 && answer.is_err());
+        let answer = answer?;
         view.note_trouble(None);
         view.apply_commit(decisions, deciding, &answer);
         if tries > 0 {
@@ -464,26 +464,7 @@ impl<'a> Cycle<'a> {
 const GATHER_LOOK: Duration = Duration::from_millis(10);
 
 async fn look_again(cycle: &Cycle<'_>) -> PortResult<()> {
-    look(cycle.ports, cycle.settings, cycle.view).await
-}
-
-/// Reads what changed in the fleet into the view.
-pub(super) async fn look(ports: &Ports, settings: &Settings, view: &RwLock<View>) -> PortResult<()> {
-    loop {
-        let since = view.read().unwrap_or_else(PoisonError::into_inner).upto();
-        let look = ports.workers.look(&settings.cell, since, LOOK_PAGE).await?;
-        let mut view = view.write().unwrap_or_else(PoisonError::into_inner);
-        match look {
-            Look::Whole => view.read_anew(),
-            Look::Page(page) => {
-                let more = page.more;
-                view.apply(page);
-                if !more {
-                    return Ok(());
-                }
-            }
-        }
-    }
+    look(cycle.ports, cycle.mandate, cycle.view).await
 }
 
 /// What is to be written of a verdict; nothing if the request waits where it waited before.

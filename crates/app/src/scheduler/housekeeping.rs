@@ -12,7 +12,7 @@ use ports::{PortError, PortResult, Ports};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Settings;
-use super::cycle::look;
+use super::look::look;
 use super::report::Observer;
 use super::silence::{Brake, Silence};
 use super::view::View;
@@ -105,7 +105,7 @@ impl<'a> House<'a> {
         let beats = self.ports.workers.beats(&self.settings.cell).await?;
         self.silence.hear(&beats, Instant::now());
         self.with_view(|view| view.note_silence(self.silence.durations()));
-        look(self.ports, self.settings, self.view).await?;
+        look(self.ports, self.mandate, self.view).await?;
         let fleet = self.with_view(|view| view.fleet());
         self.observer.fleet_seen(&fleet);
         drop(fleet);

@@ -2,6 +2,7 @@
 
 mod house;
 mod lots;
+mod rewound;
 mod seen;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::fleet::Fleet;
-use domain::id::{History, Incarnation, Mark, Revision, WorkerId};
+use domain::id::{Incarnation, Mark, Revision, WorkerId};
 use domain::model::backlog::InLine;
 use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::{LookPage, SeenSilent};
@@ -22,6 +22,8 @@ pub struct View {
     upto: Option<Revision>,
     /// The end of the last commit of our own.
     committed: Revision,
+    /// How far the cell ever was seen, read or written, whatever it is read to be now.
+    reached: Option<Revision>,
     read_at: Option<Instant>,
     stale: bool,
     freed: bool,
@@ -83,7 +85,8 @@ impl View {
         *self = Self::default();
     }
 
-    /// Forgets what was read, but not what the clock says. What is read next is not all before its last page.
+    /// Forgets what was read, but neither what the clock says nor how far it was read: a store that has less than was seen
+    /// is one that lost writes. What is read next is not all before its last page.
     pub(super) fn read_anew(&mut self) {
         (self.fleet, self.upto, self.committed, self.stale) = (Arc::default(), None, Revision(0), true);
     }
@@ -117,6 +120,7 @@ impl View {
     /// would take back what the commit booked.
     pub(super) fn apply(&mut self, page: LookPage) {
         let upto = page.upto.revision;
+        self.reached = self.reached.max(Some(upto));
         if self.upto.is_some_and(|known| upto < known) || (!page.more && upto < self.committed) {
             return;
         }
@@ -165,6 +169,7 @@ impl View {
     /// that the commit changed is booked here.
     pub(super) fn apply_commit(&mut self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer) {
         self.committed = answer.after;
+        self.reached = self.reached.max(Some(answer.after));
         if self.upto >= Some(answer.after) {
             // A look that began while the commit was on its way has read it: it is booked already.
             return;
@@ -204,10 +209,11 @@ impl View {
         self.committing = committing;
     }
 
-    /// How far this planner saw `history`, if it knows what became of all that it wrote.
-    pub(super) fn witness(&self, history: History) -> Option<Mark> {
-        let revision = self.upto.filter(|_| !self.committing)?.max(self.committed);
-        Some(Mark { history, revision })
+    /// How far this planner saw the history in which it has planned since this mark, if it knows what became of all that it
+    /// wrote.
+    pub(super) fn witness(&self, since: Mark) -> Option<Mark> {
+        let reached = self.reached.filter(|_| !self.committing)?;
+        Some(Mark { revision: reached.max(since.revision), ..since })
     }
 
     /// How the cell's history began, if writes were lost before it.

@@ -8,9 +8,9 @@ use app::agent::clock::suspension;
 use app::agent::files::{Outlives, replace};
 use serde_json::{Value, json};
 
-use crate::books::metric;
+use crate::fleet::books::metric;
+use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options, signal};
-use crate::witness::Witness;
 
 /// How often those who wait are asked, whatever happens.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
-use crate::witness::Witness;
+use crate::fleet::witness::Witness;
 
 /// Says that TERM came, and goes on.
 const DEAF: &str = r#"

@@ -1,7 +1,6 @@
 //! Faults against real agents: the built binary, real processes, the embedded store; and commands that bear witness.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-mod books;
 mod clocks;
 mod drain;
 #[path = "../fleet/mod.rs"]
@@ -13,4 +12,3 @@ mod repeats;
 mod shaking;
 mod silence;
 mod wire;
-mod witness;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use app::agent::procfs::ProcessIdentity;
 use serde_json::json;
 
-use crate::books::metric;
+use crate::fleet::books::metric;
+use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options};
-use crate::witness::Witness;
 
 const KEEPALIVE: Duration = Duration::from_secs(3);
 /// After keepalive, grace, and two more looks of the planner, a silent worker would have been given up.

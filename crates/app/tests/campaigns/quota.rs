@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::books::booked;
+use crate::fleet::books::booked;
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options};
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::books::{NOTHING, booked};
+use crate::fleet::books::{NOTHING, booked};
 use crate::fleet::torture::{self, Dice};
+use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options};
-use crate::witness::Witness;
 
 /// How many lists are handed in at once, and how many requests each holds.
 const LISTS: u64 = 10;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::books::{NOTHING, booked, of_one, request};
+use crate::fleet::books::{NOTHING, booked, of_one, request};
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options};
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::books::{NOTHING, booked};
+use crate::fleet::books::{NOTHING, booked};
 use crate::fleet::torture::{self, Dice};
+use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, signal};
 use crate::wire::{Cut, Wire};
-use crate::witness::Witness;
 
 const AGENTS: [&str; 4] = ["agent-1", "agent-2", "agent-3", "agent-4"];
 const CONTAINERS: [&str; 6] = ["c1", "c2", "c3", "c4", "c5", "c6"];

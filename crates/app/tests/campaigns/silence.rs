@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use app::agent::procfs::ProcessIdentity;
 use serde_json::json;
 
-use crate::fleet::{Fleet, Options, signal};
+use crate::fleet::witness::Witness;
+use crate::fleet::{Fleet, Options, is_stopped, signal, stop_still};
 use crate::wire::{Cut, Wire};
-use crate::witness::Witness;
 
 /// As the server has it by default.
 const KEEPALIVE: Duration = Duration::from_secs(3);
@@ -39,11 +39,6 @@ fn wait_for_status(fleet: &Fleet, worker: &str, status: &str) {
     fleet.eventually(&format!("{worker} is {status}"), PATIENCE, || fleet.json(&path)["status"] == status);
 }
 
-fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").unwrap().1.starts_with('T')
-}
-
 #[test]
 fn a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late() {
     let fleet = Fleet::start(2);
@@ -55,8 +50,7 @@ fn a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late
     // An order that was handed over, and that nobody reads: the answer to the take that the agent had under way.
     let mut tries = (0..10).map(|number| format!("ordered-{number}"));
     let ordered = tries.find(|id| {
-        signal(fleet.agent_pid(a), "STOP");
-        fleet.eventually("the agent stands still", PATIENCE, || is_stopped(fleet.agent_pid(a)));
+        stop_still(fleet.agent_pid(a));
         submit_on(&fleet, &witness, id, a, &[b]);
         let is_handed_over = fleet.state(id).0 == "starting";
         if !is_handed_over {

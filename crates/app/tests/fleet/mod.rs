@@ -1,8 +1,11 @@
 //! Real processes for tests: a server, its agents, and the commands that a person would type.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod books;
 pub(crate) mod played;
+pub(crate) mod stream;
 pub(crate) mod torture;
+pub(crate) mod witness;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -78,11 +81,7 @@ impl Fleet {
 
     /// The same with options.
     pub(crate) fn start_with(agents: usize, options: Options) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let url = format!("http://127.0.0.1:{port}");
-        let (serve, next_lines) = (None, Mutex::default());
-        let mut fleet = Self { dir, url, port, options, serve, agents: BTreeMap::new(), next_lines };
+        let mut fleet = Self::empty(options);
         fleet.start_serve();
         for number in 1..=agents {
             fleet.start_agent(&format!("worker-{number:02}"));
@@ -91,10 +90,35 @@ impl Fleet {
         fleet
     }
 
+    /// A server without agents, for a cell that another plans.
+    pub(crate) fn standing_by(options: Options) -> Self {
+        let mut fleet = Self::empty(options);
+        fleet.start_standby();
+        fleet
+    }
+
+    fn empty(options: Options) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        Self { dir, url, port, options, serve: None, agents: BTreeMap::new(), next_lines: Mutex::default() }
+    }
+
     /// Starts the server, anew on its old port and data if it was killed, and waits until it is ready.
     pub(crate) fn start_serve(&mut self) {
         self.serve = Some(self.serve_command().spawn().unwrap());
         self.eventually("the server is ready", Duration::from_secs(10), || self.get("/readyz").is_some());
+    }
+
+    /// The same while another plans its cell: it answers, and is not ready.
+    pub(crate) fn start_standby(&mut self) {
+        self.serve = Some(self.serve_command().spawn().unwrap());
+        self.eventually("the server answers", Duration::from_secs(10), || self.get("/healthz").is_some());
+    }
+
+    /// The process id of the server.
+    pub(crate) fn serve_pid(&self) -> u32 {
+        self.serve.as_ref().unwrap().id()
     }
 
     /// What starts the server.
@@ -313,6 +337,23 @@ fn kill(mut child: Child) {
 /// Sends a signal to a process.
 pub(crate) fn signal(pid: u32, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// Stops a process where it is; all its threads stand still when this returns.
+pub(crate) fn stop_still(pid: u32) {
+    signal(pid, "STOP");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_stopped(pid) {
+        assert!(Instant::now() < deadline, "process {pid} does not stand still");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether all threads of a process stand still.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let mut stats = threads.map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+    stats.all(|stat| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T')))
 }
 
 /// Every process there is.

@@ -4,3 +4,6 @@
 mod first;
 #[path = "../fleet/mod.rs"]
 mod fleet;
+mod losses;
+mod restarts;
+mod standby;

@@ -79,7 +79,7 @@ pub async fn submit_twice_at_once_accepts_once(case: &Case) {
 }
 
 pub async fn cells_do_not_see_each_other(case: &Case) {
-    let other = Case::fresh(case.ports.clone());
+    let other = Case::fresh(case.ports.clone(), case.likewise);
     case.join("w1", 4).await;
     case.submit("c1", ask(1)).await;
     assert_eq!(other.submit("c1", ask(2)).await, SubmitOutcome::Accepted);

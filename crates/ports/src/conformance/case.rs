@@ -30,6 +30,8 @@ use crate::{PortError, PortResult, Ports};
 pub struct Case {
     pub(crate) ports: Ports,
     pub(crate) cell: CellName,
+    /// See [`Harness::likewise`](super::Harness::likewise).
+    pub(crate) likewise: fn(Ports) -> Ports,
     memory: Memory,
 }
 
@@ -114,14 +116,14 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Memory {
-    pub(crate) fn over(self, ports: Ports) -> Case {
-        Case { ports, cell: self.cell.clone(), memory: self }
+    pub(crate) fn over(self, ports: Ports, likewise: fn(Ports) -> Ports) -> Case {
+        Case { ports, cell: self.cell.clone(), likewise, memory: self }
     }
 }
 
 impl Case {
     /// A case in a cell of a random name.
-    pub(crate) fn fresh(ports: Ports) -> Self {
+    pub(crate) fn fresh(ports: Ports, likewise: fn(Ports) -> Ports) -> Self {
         let random = getrandom::u64().expect("the system has random numbers");
         let cell = CellName::new(&format!("kit-{random:016x}")).expect("a name");
         let memory = Memory {
@@ -130,7 +132,7 @@ impl Case {
             mandate: Mutex::default(),
             agents: Mutex::default(),
         };
-        memory.over(ports)
+        memory.over(ports, likewise)
     }
 
     /// Lets go of the ports.

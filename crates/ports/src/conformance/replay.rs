@@ -27,7 +27,8 @@ impl Model {
     /// A model that begins with the words of a cell in which nothing has happened.
     async fn of(case: &Case) -> Ports {
         let beats = answered(case.ports.workers.beats(&case.cell).await);
-        RowPorts::over(Self(Mutex::new(MemoryRows::new(CellRow::new(beats.history), beats.boot))))
+        let rows = MemoryRows::new(CellRow::new(beats.history), beats.boot);
+        (case.likewise)(RowPorts::over(Self(Mutex::new(rows))))
     }
 
     fn rows(&self) -> MutexGuard<'_, MemoryRows<PortError>> {
@@ -66,7 +67,7 @@ fn from_beyond(mut op: Op) -> Op {
 pub async fn random_calls_are_answered_as_the_model_answers(case: &Case) {
     let first = told("STOWPLAN_TORTURE_SEED", 1);
     for seed in first..first + told("STOWPLAN_TORTURE_ROUNDS", ROUNDS) {
-        let case = Case::fresh(case.ports.clone());
+        let case = Case::fresh(case.ports.clone(), case.likewise);
         play(&case, seed).await;
         audit(&case).await;
     }

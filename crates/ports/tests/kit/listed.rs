@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The text of a source file or of all files of a folder, by its path from the crate.
+/// The text of a source file or of all files in a folder, by its path from the crate.
 fn text(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    text_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+}
+
+fn text_of(path: &Path) -> String {
     if path.is_file() {
         return std::fs::read_to_string(path).expect("a source file is text");
     }
     let entries = std::fs::read_dir(path).expect("a folder of sources");
-    entries
-        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file is text"))
-        .collect()
+    entries.map(|entry| text_of(&entry.expect("an entry").path())).collect()
 }
 
 fn clauses() -> BTreeSet<String> {

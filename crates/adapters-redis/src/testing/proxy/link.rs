@@ -62,8 +62,10 @@ impl Link {
             let (link, shared) = (Arc::clone(link), Arc::clone(shared));
             thread::spawn(move || work(&link, &shared));
         };
+        // Whoever reads requests holds the client's side open, and so does it only where it answers some by itself.
+        let tells = lock(&shared.losses).tells().then(|| to_client.clone());
         // However reading ends, what was read before is still sent on.
-        spawn(Box::new(move |link, shared| drop(link.read_requests(shared, &to_server))));
+        spawn(Box::new(move |link, shared| drop(link.read_requests(shared, &to_server, tells.as_ref()))));
         spawn(Box::new(move |link, shared| drop(link.read_answers(shared, &to_client))));
         spawn(Box::new(move |link, _| {
             let _ = link.write_requests(requests);
@@ -76,12 +78,25 @@ impl Link {
         }));
     }
 
-    fn read_requests(&self, shared: &Shared, to_server: &SyncSender<Due>) -> io::Result<()> {
+    /// Answers scripts by what was lost, if that is told.
+    fn read_requests(
+        &self,
+        shared: &Shared,
+        to_server: &SyncSender<Due>,
+        tells: Option<&SyncSender<Due>>,
+    ) -> io::Result<()> {
         self.client.set_nodelay(true)?;
         let mut from = BufReader::new(&self.client);
         while let Some(frame) = read_frame(&mut from)? {
-            self.count(shared, Request::of(&frame)?);
-            to_server.send((Instant::now() + shared.delay(), frame)).map_err(io::Error::other)?;
+            let request = Request::of(&frame)?;
+            let due = Instant::now() + shared.delay();
+            if let (Some(to_client), Some(script)) = (tells, request.script) {
+                let answer = lock(&shared.losses).told(script);
+                to_client.send((due, answer)).map_err(io::Error::other)?;
+                continue;
+            }
+            self.count(shared, request);
+            to_server.send((due, frame)).map_err(io::Error::other)?;
         }
         Ok(())
     }

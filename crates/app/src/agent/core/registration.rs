@@ -1,6 +1,6 @@
 //! Registering: all that is held and all that ended, in pages.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::table::{OUTPUT_BYTES_MAX, REPORTS_MAX, output_bytes};
 use super::{Action, CALL_TIMEOUT_MS_MAX, Call, Core, Lane, Link, Notice, RegisterAnswer, RegisterCall};
@@ -21,6 +21,8 @@ pub(super) struct Registration {
     waiting: VecDeque<Page>,
     /// The ends of the page under way.
     telling: Vec<Report>,
+    /// What the pages so far said has ended.
+    told: BTreeSet<PlacementName>,
     /// What the pages so far were answered.
     kill: Vec<PlacementName>,
     /// Whether the acknowledged ends of the last hour may have to follow: if the history is a new one.
@@ -38,6 +40,7 @@ impl Core {
         let registration = Registration {
             waiting: pages(&self.table.holds(), self.table.ends()),
             telling: Vec::new(),
+            told: BTreeSet::new(),
             kill: Vec::new(),
             may_retell: !self.table.memory().is_empty(),
         };
@@ -47,6 +50,7 @@ impl Core {
     fn send_page(&mut self, now_ms: u64, mut registration: Registration, out: &mut Vec<Action>) {
         let page = registration.waiting.pop_front().unwrap_or_default();
         registration.telling.clone_from(&page.ends);
+        registration.told.extend(page.ends.iter().map(|end| end.placement.clone()));
         let call = RegisterCall {
             worker: self.identity.worker.clone(),
             key: self.identity.key.clone(),
@@ -77,7 +81,9 @@ impl Core {
         let is_new = self.history != Some(answer.history);
         if registration.waiting.is_empty() && registration.may_retell {
             registration.may_retell = false;
-            let retold = if is_new { self.table.memory().retold() } else { Vec::new() };
+            let mut retold = if is_new { self.table.memory().retold() } else { Vec::new() };
+            // What this registration has said is acknowledged by now, and would be counted once more.
+            retold.retain(|end| !registration.told.contains(&end.placement));
             registration.waiting = pages(&[], retold);
         }
         if !registration.waiting.is_empty() {

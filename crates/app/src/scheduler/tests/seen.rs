@@ -1,6 +1,7 @@
 //! What the planner has seen: reads that cross commits, and room that must not be slept through.
 
 use domain::fleet::Quotas;
+use domain::id::Mark;
 use domain::model::backlog::{Depth, SubmitOutcome};
 use domain::model::workers::{Look, LookPage};
 use domain::quota::{Limit, QuotaLimits};
@@ -65,6 +66,23 @@ async fn a_look_from_before_a_commit_takes_nothing_back() {
     view.apply(before);
     drop(view);
     assert_eq!(booked(&bench), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_went_back_takes_nothing_from_how_far_the_planner_has_seen_it() {
+    let bench = Bench::with_workers(1, 1_000).await;
+    let early = page(&bench).await;
+    bench.submit(vec![request("a", 1_000, 0)]).await;
+    let late = page(&bench).await;
+    let (before, seen) = (early.upto, late.upto);
+    let mut view = bench.view.write().unwrap();
+    view.apply(late);
+    // There is less than was seen: all is read anew, before anybody finds that writes were lost.
+    view.read_anew();
+    view.apply(early);
+    assert_eq!(view.witness(before), Some(seen));
+    let later = Mark { revision: seen.revision.next(), ..seen };
+    assert_eq!(view.witness(later), Some(later), "of what it planned before, the mandate tells");
 }
 
 /// Plans for so long, and not longer.

@@ -322,6 +322,24 @@ fn a_new_history_is_told_the_ends_of_the_last_hour_without_output() {
 }
 
 #[test]
+fn a_new_history_is_told_each_end_once() {
+    let [told, fresh] = ["told", "fresh"].map(|name| placement(name, 1));
+    let exited = Occurrence::Exited { code: 0 };
+    let mut play = Play::registered();
+    play.run(&told);
+    play.ended(&told, exited.clone());
+    play.answer_report(&[ReportOutcome::Accepted]);
+    play.run(&fresh);
+    play.ended(&fresh, exited.clone());
+
+    play.pass(KEEPALIVE_MS / 5);
+    play.answer(Lane::Beat, Answer::Heartbeat(Verdict::Register));
+    assert_eq!(play.register_call().ends, [report(&fresh, exited.clone())]);
+    play.answer_register_in(8, &[]);
+    assert_eq!(play.register_call().ends, [report(&told, exited)]);
+}
+
+#[test]
 fn a_new_history_is_told_again_what_runs() {
     let a = placement("a", 1);
     let mut play = Play::registered();

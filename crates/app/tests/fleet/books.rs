@@ -1,5 +1,8 @@
 //! What the books say, as `/v1/export`, the audit and `/metrics` show them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
@@ -23,6 +26,28 @@ fn last_page(fleet: &Fleet) -> Value {
     page
 }
 
+/// The containers that are in a state.
+pub(crate) fn in_state(fleet: &Fleet, state: &str) -> BTreeSet<String> {
+    let (mut ids, mut after) = (BTreeSet::new(), String::new());
+    loop {
+        let page = fleet.json(&format!("/v1/containers?limit=1000&state={state}{after}"));
+        let names = page["containers"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        ids.extend(names);
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return ids,
+        }
+    }
+}
+
+/// Waits until containers have succeeded.
+pub(crate) fn wait_until_succeeded(fleet: &Fleet, ids: &[String]) {
+    fleet.eventually("all have succeeded", Duration::from_secs(40), || {
+        let succeeded = in_state(fleet, "succeeded");
+        ids.iter().all(|id| succeeded.contains(id))
+    });
+}
+
 /// Nothing is used.
 pub(crate) const NOTHING: [u64; 3] = [0; 3];
 
@@ -36,6 +61,16 @@ pub(crate) fn metric(fleet: &Fleet, name: &str) -> u64 {
     let metrics = fleet.get("/metrics").unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map_or(0, |value| value.parse().unwrap())
+}
+
+/// How many placements this server's planner has committed.
+pub(crate) fn placed(fleet: &Fleet) -> u64 {
+    metric(fleet, r#"stowplan_commit_outcomes_total{outcome="done"}"#)
+}
+
+/// The word of the cell's history.
+pub(crate) fn history(fleet: &Fleet) -> u64 {
+    fleet.json("/v1/export?limit=1")["history"].as_u64().unwrap()
 }
 
 /// A request for so many cpus and 64 MiB.

@@ -1,0 +1,133 @@
+//! Every clause holds of a store whose every write is made again: what a repeat is answered says what the first was.
+
+use domain::id::{CellName, ContainerId};
+use domain::request::{Ask, Body, IfSilent, Submission};
+use domain::time::Timestamp;
+use ports::around::{Answering, Around, wrap};
+use ports::conformance::{Harness, Hears, Repeating, Repeats, replay, run};
+use ports::rows::{MemoryStore, RowPorts};
+use ports::{PortResult, Ports};
+
+fn memory() -> Ports {
+    RowPorts::over(MemoryStore::new().expect("memory is there"))
+}
+
+/// The memory store; callers hear what they mean.
+struct Repeated(Ports);
+
+impl Harness for Repeated {
+    async fn open() -> Self {
+        Self(Self::likewise(memory()))
+    }
+
+    fn ports(&self) -> Ports {
+        self.0.clone()
+    }
+
+    fn likewise(ports: Ports) -> Ports {
+        Repeating::over(ports.clone(), ports.clone(), ports, Hears::WhatIsMeant)
+    }
+}
+
+ports::conformance!(Repeated);
+
+/// The memory store; callers hear what their repeats are answered.
+struct RepeatHeard(Ports);
+
+impl Harness for RepeatHeard {
+    async fn open() -> Self {
+        Self(Self::likewise(memory()))
+    }
+
+    fn ports(&self) -> Ports {
+        self.0.clone()
+    }
+
+    fn likewise(ports: Ports) -> Ports {
+        Repeating::over(ports.clone(), ports.clone(), ports, Hears::TheRepeat)
+    }
+}
+
+#[test]
+fn repeats_at_random_are_answered_as_the_model_answers_them() {
+    run::<RepeatHeard>(&replay::random_calls_are_answered_as_the_model_answers);
+}
+
+/// Makes the second call to another store, as one does that has forgotten the first.
+struct Forgets {
+    first: Ports,
+    again: Ports,
+}
+
+impl Repeats for Forgets {
+    async fn repeat<T: Send + 'static>(
+        &self,
+        _: &CellName,
+        write: impl Fn(Ports) -> Answering<'static, T> + Send + Sync,
+    ) -> (PortResult<T>, PortResult<T>) {
+        (write(self.first.clone()).await, write(self.again.clone()).await)
+    }
+}
+
+/// Takes in another request with each stop.
+struct Meddles(Ports);
+
+impl Around for Meddles {
+    async fn around<'a, T: Send + 'static>(
+        &'a self,
+        operation: &'static str,
+        call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,
+    ) -> PortResult<T> {
+        if operation == "stop" {
+            submit(&self.0, "another").await?;
+        }
+        call().await
+    }
+}
+
+fn cell() -> CellName {
+    CellName::new("main").expect("a name")
+}
+
+fn id(text: &str) -> ContainerId {
+    ContainerId::new(text).expect("a name")
+}
+
+async fn submit(ports: &Ports, name: &str) -> PortResult<()> {
+    let ask = Ask::plain("default".parse().expect("a name"), 1_000, 1);
+    let body = Body { command: vec!["true".to_owned()], ..Body::default() };
+    let submission = Submission::new(id(name), ask, body, IfSilent::Stop);
+    ports.backlog.submit(&cell(), Timestamp(1), vec![submission]).await.map(drop)
+}
+
+/// Hands in one request and stops it.
+fn submit_and_stop(ports: &Ports) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        submit(ports, "one").await.expect("memory is there");
+        ports.containers.stop(&cell(), Timestamp(2), vec![id("one")]).await.expect("memory is there");
+    });
+}
+
+#[test]
+#[should_panic(expected = "which is no twin of it")]
+fn a_store_that_does_it_anew_is_found() {
+    let first = memory();
+    let writes = Forgets { first: first.clone(), again: memory() };
+    submit_and_stop(&Repeating::over(writes, first.clone(), first, Hears::WhatIsMeant));
+}
+
+#[test]
+#[should_panic(expected = "a further repeat answered something else")]
+fn a_store_that_answers_each_repeat_otherwise_is_found() {
+    let first = memory();
+    submit_and_stop(&Repeating::over(first.clone(), first, memory(), Hears::WhatIsMeant));
+}
+
+#[test]
+#[should_panic(expected = "changed something")]
+fn a_store_that_changes_something_with_a_repeat_is_found() {
+    let store = memory();
+    let meddling = wrap(&store, Meddles(store.clone()));
+    submit_and_stop(&Repeating::over(store.clone(), store, meddling, Hears::WhatIsMeant));
+}
