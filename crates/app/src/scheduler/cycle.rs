@@ -300,10 +300,14 @@ impl<'a> Cycle<'a> {
         view.note_committing(tries > 0 && answer.is_err());
         let answer = answer?;
         view.note_trouble(None);
-        view.apply_commit(decisions, deciding, &answer);
+        let gone = view.apply_commit(decisions, deciding, &answer);
         if tries > 0 {
             // What a repeated commit answers may have been done by the first: the fleet is read again.
             view.mark_stale();
+        }
+        drop(view);
+        for worker in &gone {
+            self.observer.worker_not_found(worker);
         }
         Ok(answer)
     }

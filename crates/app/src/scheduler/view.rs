@@ -1,6 +1,6 @@
 //! The fleet as the planner saw it last: read in changes, and kept up with its own commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,11 +163,20 @@ impl View {
 
     /// Books what a commit of our own placed. The cached revision moves on only if nobody wrote in between, and if all
     /// that the commit changed is booked here.
-    pub(super) fn apply_commit(&mut self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer) {
+    ///
+    /// Answers the workers that the store turned out not to have as they are here: none is planned for until a look shows it
+    /// again. One whose row cannot be read any more is shown by no look, nor is it said to be gone.
+    pub(super) fn apply_commit(
+        &mut self,
+        decisions: &[Decision],
+        deciding: &[&InLine],
+        answer: &CommitAnswer,
+    ) -> BTreeSet<WorkerId> {
         self.committed = answer.after;
+        let gone = self.drop_gone(decisions, answer);
         if self.upto >= Some(answer.after) {
             // A look that began while the commit was on its way has read it: it is booked already.
-            return;
+            return gone;
         }
         let fleet = Arc::make_mut(&mut self.fleet);
         for ((decision, waiting), outcome) in decisions.iter().zip(deciding).zip(&answer.outcomes) {
@@ -185,6 +194,22 @@ impl View {
         if !self.stale && self.upto == Some(answer.before) {
             self.upto = Some(answer.after);
         }
+        gone
+    }
+
+    /// Takes out the workers that a commit did not find, unless a look has shown since what became of them.
+    fn drop_gone(&mut self, decisions: &[Decision], answer: &CommitAnswer) -> BTreeSet<WorkerId> {
+        let mut gone = BTreeSet::new();
+        for (decision, outcome) in decisions.iter().zip(&answer.outcomes) {
+            if let (DecisionKind::Place { worker, incarnation, .. }, Outcome::WorkerGone) = (&decision.kind, outcome) {
+                let shown = self.fleet.worker(worker);
+                if shown.is_some_and(|shown| shown.incarnation == *incarnation && shown.status != Status::Lost) {
+                    Arc::make_mut(&mut self.fleet).remove(worker);
+                    gone.insert(worker.clone());
+                }
+            }
+        }
+        gone
     }
 
     /// Notes whether the store does what the planner asks, and if not, what it said.
