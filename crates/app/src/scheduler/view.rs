@@ -12,6 +12,7 @@ use domain::model::workers::{LookPage, SeenSilent};
 use domain::model::{FleetName, Rewind};
 use domain::wait::LotKey;
 use domain::worker::{Closed, Status, Worker, WorkerRow};
+use ports::PortError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ pub struct View {
     noticed: Arc<Notify>,
     drains: BTreeMap<WorkerId, Drain>,
     silent: BTreeMap<WorkerId, Silent>,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// Whether a commit is under way whose answer has not come.
     committing: bool,
     rewind: Option<Rewind>,
@@ -44,6 +45,14 @@ pub struct Silent {
     pub lasted: Duration,
     /// The number that stood still meanwhile.
     pub seen: SeenSilent,
+}
+
+/// Why the store does not do what the planner asks.
+#[derive(Debug, Clone)]
+struct Trouble {
+    text: String,
+    /// Whether it was a commit that failed: another write that goes well says nothing of that.
+    of_commit: bool,
 }
 
 /// A drain, counted from when the planner first saw it.
@@ -78,9 +87,9 @@ impl View {
         self.upto
     }
 
-    /// Begins with nothing.
+    /// Begins with nothing but what was wrong last: that is over when something has been written.
     pub(super) fn forget_all(&mut self) {
-        *self = Self::default();
+        *self = Self { trouble: self.trouble.take(), ..Self::default() };
     }
 
     /// Forgets what was read, but not what the clock says. What is read next is not all before its last page.
@@ -212,16 +221,41 @@ impl View {
         gone
     }
 
-    /// Notes whether the store does what the planner asks, and if not, what it said.
-    pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
-        self.trouble = trouble;
+    /// Notes that the store does not do what the planner asks, and what it said.
+    pub(super) fn note_trouble(&mut self, text: String) {
+        let of_commit = self.trouble.as_ref().is_some_and(|trouble| trouble.of_commit);
+        self.trouble = Some(Trouble { text, of_commit });
     }
 
-    /// Notes that the store has written something. A commit that is repeated says itself when it has come through.
-    pub(super) fn note_written(&mut self) {
-        if !self.committing {
-            self.trouble = None;
+    /// Notes that a commit failed, and what the store said.
+    pub(super) fn note_commit_failed(&mut self, text: String) {
+        self.trouble = Some(Trouble { text, of_commit: true });
+    }
+
+    /// Notes that the store does what it is asked, or that somebody else asks it now.
+    pub(super) fn note_no_trouble(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Notes why the planner left the cell.
+    pub(super) fn note_stepped_down(&mut self, error: &PortError) {
+        match error {
+            PortError::StaleTerm => self.note_no_trouble(),
+            PortError::Rewound => {}
+            error => self.note_trouble(error.in_full()),
         }
+    }
+
+    /// Notes that there is nothing to commit: any write may show from now on that the store does what it is asked.
+    pub(super) fn note_nothing_to_commit(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.of_commit = false;
+        }
+    }
+
+    /// Notes that the store has written something. A commit that failed says itself when it has come through.
+    pub(super) fn note_written(&mut self) {
+        self.trouble.take_if(|trouble| !trouble.of_commit);
     }
 
     /// Notes whether a commit is under way.
@@ -242,7 +276,7 @@ impl View {
 
     /// What the store said when it did not answer the planner's last call.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
     }
 
     /// Workers that are given up and still own containers.

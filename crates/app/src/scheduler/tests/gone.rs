@@ -1,8 +1,14 @@
-//! Workers that the store does not find.
+//! Workers that the store does not find, and commits that it cannot make.
 
 use domain::model::placements::Decision;
 
 use super::*;
+
+impl Bench {
+    fn trouble(&self) -> Option<String> {
+        self.view.read().unwrap().trouble().map(str::to_owned)
+    }
+}
 
 /// A row that cannot be read any more is shown by no look, nor is it said to be gone.
 #[tokio::test]
@@ -28,4 +34,34 @@ async fn a_worker_that_the_store_does_not_find_is_planned_for_once() {
     let _ = cycle.once().await.unwrap();
     assert_eq!(bench.worker_of("after").await.as_deref(), Some("w01"));
     assert_eq!(*bench.notes.not_found.lock().unwrap(), [WorkerId::new("w00").unwrap()]);
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_made_is_trouble_until_one_is_made() {
+    let mut bench = Bench::with_workers(1, 10_000).await;
+    bench.submit(vec![request("a", 1_000, 0)]).await;
+    let real = Arc::clone(&bench.ports.placements);
+    let mut fake = MockPlacementRepository::new();
+    fake.expect_commit().times(1).returning(|_, _, _| Err(PortError::corrupt("a table", "it is no table")));
+    bench.ports.placements = Arc::new(fake);
+    assert!(bench.cycle().once().await.is_err());
+    let said = Some("a table cannot be decoded: it is no table".to_owned());
+    assert_eq!(bench.trouble(), said);
+    bench.view.write().unwrap().note_written();
+    assert_eq!(bench.trouble(), said, "another write says nothing of it");
+    bench.view.write().unwrap().forget_all();
+    assert_eq!(bench.trouble(), said, "whoever takes the cell again finds it as it was");
+    bench.ports.placements = real;
+    let _ = bench.cycle().once().await.unwrap();
+    assert_eq!(bench.trouble(), None);
+}
+
+#[tokio::test]
+async fn once_there_is_nothing_to_commit_any_write_ends_the_trouble() {
+    let bench = Bench::with_workers(1, 10_000).await;
+    bench.view.write().unwrap().note_commit_failed("away".to_owned());
+    let _ = bench.cycle().once().await.unwrap();
+    assert!(bench.trouble().is_some(), "nothing was written yet");
+    bench.view.write().unwrap().note_written();
+    assert_eq!(bench.trouble(), None);
 }
