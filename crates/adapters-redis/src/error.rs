@@ -120,8 +120,12 @@ impl Failure {
     /// What `said`, an error reply of `node` as it comes over the wire, means.
     pub(crate) fn said(node: &Address, said: &str) -> Self {
         let (code, details) = said.split_once(' ').unwrap_or((said, ""));
+        let thrown = || details.split(' ').next().filter(|_| code == "ERR");
         Self::redirection(node, code, details)
             .or_else(|| Self::of_code(node, code, said))
+            // What a command in a script was refused for and the script has caught and thrown again (`answer` in
+            // `lua/step.lua`) is a text like any other for a server, which puts ERR before it.
+            .or_else(|| Self::of_code(node, thrown()?, said))
             .unwrap_or_else(|| Self::of_text(node, said))
     }
 

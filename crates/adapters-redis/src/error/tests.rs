@@ -52,6 +52,31 @@ const TABLE: &[(&str, &str, Reaction)] = &[
         Reaction::GiveUp,
     ),
     (
+        "ERR OOM command not allowed when used memory > 'maxmemory'. script: 0a, on @user_script:945.",
+        "Full",
+        Reaction::GiveUp,
+    ),
+    (
+        "ERR READONLY You can't write against a read only replica. script: 0a, on @user_script:945.",
+        "ReadOnly",
+        Reaction::LookAgain,
+    ),
+    (
+        "ERR NOREPLICAS Not enough good replicas to write. script: 0a, on @user_script:945.",
+        "TooFewReplicas",
+        Reaction::Wait,
+    ),
+    (
+        "ERR NOPERM this user has no permissions to run the 'hset' command script: 0a, on @user_script:9.",
+        "NotAllowed",
+        Reaction::GiveUp,
+    ),
+    (
+        "ERR MISCONF Errors writing to the AOF file: No space left on device script: 0a, on @user_script:9.",
+        "CannotPersist",
+        Reaction::GiveUp,
+    ),
+    (
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to",
         "CannotPersist",
         Reaction::GiveUp,
