@@ -2,3 +2,56 @@
 
 mod corrupt;
 mod full;
+mod readiness;
+mod slots;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::fleet::books::{NOTHING, booked, metric, wait_until_succeeded};
+use crate::fleet::stream::Stream;
+use crate::fleet::witness::Witness;
+use crate::fleet::{Fleet, Options};
+
+/// How many requests wait or run, at least and at most.
+const OUTSTANDING: Range<usize> = 12..18;
+/// How many commands end before the next fault, at least.
+const BETWEEN: usize = 10;
+/// Work goes on once keepalive and grace have passed, at the latest.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// A cell whose workers outlive every fault.
+fn options(store: String) -> Options {
+    Options { keepalive: "8s", grace: "1s", store: Some(store), ..Options::default() }
+}
+
+/// The address of a cluster.
+fn address(urls: &[String]) -> String {
+    let nodes: Vec<_> = urls.iter().map(|url| url.trim_start_matches("redis://")).collect();
+    format!("redis://{}", nodes.join(","))
+}
+
+fn wait_for_work(fleet: &Fleet, stream: &Stream) {
+    let ended = stream.ended();
+    fleet.eventually("work goes on", PATIENCE, || stream.ended() >= ended + BETWEEN);
+}
+
+/// Ends the stream: all that was accepted succeeds, each was started once, and the books are clean.
+fn conclude(fleet: &Fleet, stream: Stream, witness: Witness) {
+    let ids = stream.end();
+    wait_until_succeeded(fleet, &ids);
+    let mut attempts: BTreeMap<u64, usize> = BTreeMap::new();
+    for id in &ids {
+        let starts = witness.starts(id);
+        assert_eq!(starts.len(), 1, "{id} was started twice: {starts:?}");
+        *attempts.entry(starts[0].0).or_default() += 1;
+    }
+    println!("{} requests accepted, started and ended once each, by attempt: {attempts:?}", ids.len());
+    assert_eq!(booked(fleet), NOTHING);
+    for counter in ["stowplan_lost_requests_total", "stowplan_lost_placements_total"] {
+        assert_eq!(metric(fleet, counter), 0, "{counter}");
+    }
+    // The shortest of them may be over before anybody looks: what they wrote themselves says more.
+    witness.attest(&[]);
+}
