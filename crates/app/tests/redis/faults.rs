@@ -5,14 +5,14 @@ mod full;
 mod readiness;
 mod slots;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::fleet::books::{NOTHING, booked, metric, wait_until_succeeded};
+use crate::fleet::books::metric;
 use crate::fleet::stream::Stream;
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options};
+use crate::restarts::ended_once;
 
 /// How many requests wait or run, at least and at most.
 const OUTSTANDING: Range<usize> = 12..18;
@@ -40,15 +40,7 @@ fn wait_for_work(fleet: &Fleet, stream: &Stream) {
 /// Ends the stream: all that was accepted succeeds, each was started once, and the books are clean.
 fn conclude(fleet: &Fleet, stream: Stream, witness: Witness) {
     let ids = stream.end();
-    wait_until_succeeded(fleet, &ids);
-    let mut attempts: BTreeMap<u64, usize> = BTreeMap::new();
-    for id in &ids {
-        let starts = witness.starts(id);
-        assert_eq!(starts.len(), 1, "{id} was started twice: {starts:?}");
-        *attempts.entry(starts[0].0).or_default() += 1;
-    }
-    println!("{} requests accepted, started and ended once each, by attempt: {attempts:?}", ids.len());
-    assert_eq!(booked(fleet), NOTHING);
+    ended_once(fleet, &witness, &ids);
     for counter in ["stowplan_lost_requests_total", "stowplan_lost_placements_total"] {
         assert_eq!(metric(fleet, counter), 0, "{counter}");
     }

@@ -47,13 +47,13 @@ fn a_cell_goes_on_while_its_slot_moves() {
         let seen = || sent_on(&cluster.nodes()[from]) - sent;
         fleet.eventually("calls meet a slot that is under way", PATIENCE, || seen() >= 10);
         migration.finish();
-        let took = began.elapsed();
+        let (took, moved_at) = (began.elapsed(), Instant::now());
         wait_for_work(&fleet, &stream);
         println!(
             "round {round}: from node {from} to {to} in {took:?} with {waiting} outstanding; {} calls were sent on, work \
              went on after {:?}",
             seen(),
-            began.elapsed() - took
+            moved_at.elapsed()
         );
         assert!(waiting > 0 && moved == 5);
         assert_eq!(cluster.node_of(slot()), to);
