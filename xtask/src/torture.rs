@@ -86,6 +86,13 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "a_replica_promoted_too_early_loses_only_what_it_was_not_told_and_runs_nothing_twice",
         rounds: 20,
     },
+    // Each round adds 100 containers, and 25 s without Redis.
+    Campaign {
+        name: "redis-away",
+        target: "-p app --test redis",
+        test: "a_redis_that_is_killed_and_comes_back_late_finds_all_as_it_should_be",
+        rounds: 12,
+    },
 ];
 
 pub(crate) fn torture(options: &Options) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::redis::{RedisError, ServerError};
-use ports::PortError;
+use ports::{PortError, StoreFull};
 
 use crate::address::Address;
 
@@ -120,8 +120,12 @@ impl Failure {
     /// What `said`, an error reply of `node` as it comes over the wire, means.
     pub(crate) fn said(node: &Address, said: &str) -> Self {
         let (code, details) = said.split_once(' ').unwrap_or((said, ""));
+        let thrown = || details.split(' ').next().filter(|_| code == "ERR");
         Self::redirection(node, code, details)
             .or_else(|| Self::of_code(node, code, said))
+            // What a command in a script was refused for and the script has caught and thrown again (`answer` in
+            // `lua/step.lua`) is a text like any other for a server, which puts ERR before it.
+            .or_else(|| Self::of_code(node, thrown()?, said))
             .unwrap_or_else(|| Self::of_text(node, said))
     }
 
@@ -205,13 +209,26 @@ impl Failure {
     /// What the caller of a port is told, of a call of `what`.
     pub(crate) fn into_port(self, what: &str) -> PortError {
         match self {
-            Self::Script { .. } | Self::NoString { .. } => PortError::corrupt(what, self),
+            Self::Script { ref said, .. } => {
+                let what = blamed(said).map_or_else(|| format!("what {what} reads"), str::to_owned);
+                PortError::corrupt(what, self)
+            }
+            Self::NoString { .. } => PortError::corrupt(what, self),
             Self::DatabaseOfCluster { .. } | Self::NoCluster { .. } | Self::TooOld { .. } => {
                 PortError::Unsupported(self.to_string())
             }
+            Self::Full { .. } => PortError::unavailable(StoreFull::new(self)),
             _ => PortError::unavailable(self),
         }
     }
+}
+
+/// What a script found that it could not read, as it said itself (`corrupt` in `lua/cell.lua`): a row, or the key of a
+/// table.
+fn blamed(said: &str) -> Option<&str> {
+    let (_, blamed) = said.split_once("CORRUPT ")?;
+    let end = [": ", " script: "].into_iter().filter_map(|mark| blamed.find(mark)).min();
+    Some(&blamed[..end.unwrap_or(blamed.len())])
 }
 
 #[cfg(test)]

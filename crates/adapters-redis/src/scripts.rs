@@ -46,6 +46,12 @@ macro_rules! scripts {
                     ),)*
                 }
             }
+
+            /// Each of them.
+            #[cfg(feature = "testing")]
+            pub(crate) fn all(&self) -> Vec<&Script> {
+                vec![$(&self.$read,)* $(&self.$write,)*]
+            }
         }
     };
 }

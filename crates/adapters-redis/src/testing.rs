@@ -20,3 +20,8 @@ pub use options::{Appendonly, Options};
 pub use proxy::Proxy;
 pub use resp::{Connection, Reply};
 pub use server::{Server, shared};
+
+/// The name of the script whose source has this digest, as an EVALSHA that a [`Monitor`] has seen names it.
+pub fn script_named(digest: &str) -> Option<&'static str> {
+    crate::scripts::Scripts::new().all().into_iter().find(|script| script.digest == digest).map(|script| script.name)
+}

@@ -77,6 +77,10 @@ impl Observer for Watch {
         }
     }
 
+    fn worker_not_found(&self, worker: &WorkerId) {
+        tracing::warn!(worker = %worker, "the store does not find a worker that was planned for: it is gone, or its row cannot be read");
+    }
+
     fn worker_lost(&self, worker: &WorkerId, containers: u32) {
         self.metrics.count_lost(containers);
         tracing::warn!(worker = %worker, containers, "gave up a silent worker; its containers run elsewhere");

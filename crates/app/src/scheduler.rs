@@ -116,7 +116,7 @@ impl Scheduler {
         let mut witness = None;
         while !*stop.borrow_and_update() {
             let mandate = tokio::select! {
-                mandate = mandate::acquire(&self.housekeeping, &self.settings, &*self.observer) => mandate,
+                mandate = mandate::acquire(&self.housekeeping, &self.settings, &self.planner.view, &*self.observer) => mandate,
                 _ = stop.changed() => return,
             };
             let witness_now = witness.take().filter(|(term, _)| *term == mandate.term).map(|(_, mark)| mark);
@@ -137,6 +137,7 @@ impl Scheduler {
             self.observer.mandate_changed(false);
             if let Some(error) = error {
                 witness = self.view_mut().witness(mandate.mark).map(|mark| (mandate.term, mark));
+                self.view_mut().note_stepped_down(&error);
                 self.observer.stepped_down(&error);
                 // What made it leave may still be so.
                 let _ = timeout(STEPPED_DOWN, stop.changed()).await;
@@ -157,10 +158,13 @@ impl Planner {
 
     /// Why no batch can be committed now; none if one can.
     pub fn trouble(&self) -> Option<String> {
-        if !self.holds_mandate() {
-            return Some("this server does not plan the cell".to_owned());
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        let trouble = view.trouble();
+        if self.holds_mandate() {
+            return trouble.map(str::to_owned);
         }
-        self.view.read().unwrap_or_else(PoisonError::into_inner).trouble().map(str::to_owned)
+        let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        Some(format!("this server does not plan the cell{why}"))
     }
 
     /// Reads the fleet as it was seen last; none if this process does not plan the cell, or has not looked yet.

@@ -32,6 +32,18 @@ pub enum PortError {
     Unsupported(String),
 }
 
+/// Why a store is [`PortError::Unavailable`] that answers, but has no room for more. What it has goes on.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is full: it takes in nothing new until something ends and is forgotten, or it is given more room")]
+pub struct StoreFull(#[source] Source);
+
+impl StoreFull {
+    /// The store is full, as `source` says.
+    pub fn new(source: impl Into<Source>) -> Self {
+        Self(source.into())
+    }
+}
+
 impl PortError {
     /// The store is away, because of `source`.
     pub fn unavailable(source: impl Into<Source>) -> Self {

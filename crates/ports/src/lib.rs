@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use backlog::BacklogRepository;
 pub use containers::ContainerRepository;
-pub use error::{PortError, PortResult, Source};
+pub use error::{PortError, PortResult, Source, StoreFull};
 pub use leadership::Leadership;
 pub use placements::{OrdersWaiting, PlacementRepository, WorkersConcerned};
 pub use provider::{AddOutcome, ProviderRemoveOutcome, WorkerProvider};

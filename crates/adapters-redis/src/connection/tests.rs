@@ -40,10 +40,10 @@ fn counted(server: &Server) -> String {
     server.command(&["GET", "{main}:key"]).text()
 }
 
-/// The source of an error that means: whether it was made is unknown.
+/// The sources of an error that means: whether it was made is unknown.
 fn unavailable(error: PortError) -> String {
     match error {
-        PortError::Unavailable(source) => source.to_string(),
+        PortError::Unavailable(_) => error.in_full(),
         other => panic!("not unavailable: {other:?}"),
     }
 }

@@ -52,6 +52,31 @@ const TABLE: &[(&str, &str, Reaction)] = &[
         Reaction::GiveUp,
     ),
     (
+        "ERR OOM command not allowed when used memory > 'maxmemory'. script: 0a, on @user_script:945.",
+        "Full",
+        Reaction::GiveUp,
+    ),
+    (
+        "ERR READONLY You can't write against a read only replica. script: 0a, on @user_script:945.",
+        "ReadOnly",
+        Reaction::LookAgain,
+    ),
+    (
+        "ERR NOREPLICAS Not enough good replicas to write. script: 0a, on @user_script:945.",
+        "TooFewReplicas",
+        Reaction::Wait,
+    ),
+    (
+        "ERR NOPERM this user has no permissions to run the 'hset' command script: 0a, on @user_script:9.",
+        "NotAllowed",
+        Reaction::GiveUp,
+    ),
+    (
+        "ERR MISCONF Errors writing to the AOF file: No space left on device script: 0a, on @user_script:9.",
+        "CannotPersist",
+        Reaction::GiveUp,
+    ),
+    (
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to",
         "CannotPersist",
         Reaction::GiveUp,
@@ -106,7 +131,7 @@ fn a_redirection_names_the_slot_and_the_node() {
 fn only_a_script_s_own_failure_is_corrupt_and_what_cannot_work_is_unsupported() {
     let node = Address::new("asked", 7000);
     for (said, expected, _) in TABLE {
-        let is_corrupt = matches!(of(said).into_port("step"), PortError::Corrupt { what, .. } if what == "step");
+        let is_corrupt = matches!(of(said).into_port("step"), PortError::Corrupt { .. });
         assert_eq!(is_corrupt, *expected == "Script", "{said}");
     }
     for failure in [
@@ -127,5 +152,30 @@ fn what_may_have_been_executed_is_never_asked_again() {
         assert_eq!(failure.reaction(), Reaction::GiveUp);
         assert!(failure.to_string().contains("whether the step was made is unknown"));
         assert!(matches!(failure.into_port("step"), PortError::Unavailable(_)));
+    }
+}
+
+/// What servers of the versions 7 and 6.2 say of a script that ended by `corrupt`.
+#[test]
+fn what_a_script_cannot_read_is_named() {
+    for (said, what) in [
+        ("ERR CORRUPT container r03 script: 0a, on @user_script:945.", "container r03"),
+        (
+            "ERR CORRUPT stowplan:{main}:lots: it is a string, not a hash script: 0a, on @user_script:9.",
+            "stowplan:{main}:lots",
+        ),
+        ("ERR Error running script (call to f_0a): @user_script:945: CORRUPT worker w1 ", "worker w1 "),
+        (
+            "WRONGTYPE Operation against a key holding the wrong kind of value script: 0a, on @user_script:1.",
+            "what stop reads",
+        ),
+    ] {
+        match of(said).into_port("stop") {
+            PortError::Corrupt { what: found, source } => {
+                assert_eq!(found, what, "{said}");
+                assert!(source.to_string().contains(said), "{source}");
+            }
+            other => panic!("{said}: {other:?}"),
+        }
     }
 }

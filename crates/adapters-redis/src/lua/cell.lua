@@ -64,6 +64,20 @@ local function corrupt(what)
   error('CORRUPT ' .. what, 0)
 end
 
+local TYPES = {
+  [CELL] = 'string', [CONTAINERS] = 'hash', [BODIES] = 'hash', [OUTPUTS] = 'hash', [WORKERS] = 'hash', [BEATS] = 'hash',
+  [LOTS] = 'hash', [USAGE] = 'hash', [READY] = 'zset', [PARKED] = 'zset', [OWNED] = 'zset', [PHASES] = 'zset',
+  [WORKSPACES] = 'zset', [ENDED] = 'zset', [CHANGES] = 'zset', [FLEET] = 'zset',
+}
+
+-- Fails if a table's key holds something else.
+local function check_type(table_key)
+  local found = call('TYPE', table_key).ok
+  if found ~= 'none' and found ~= TYPES[table_key] then
+    corrupt(table_key .. ': it is a ' .. found .. ', not a ' .. TYPES[table_key])
+  end
+end
+
 local function is_cell(row)
   local sum = row[K.history] + row[K.revision] + row[K.now] + row[K.stamp] + row[K.term] + row[K.ready] + row[K.woken]
     + row[K.ordered] + row[K.gone] + row[K.floor] + row[K.away]

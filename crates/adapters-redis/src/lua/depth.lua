@@ -1,4 +1,7 @@
--- Counts who waits.
+-- Counts who waits. By this it is asked whether the cell can be served: it fails if any of its keys is no table.
+for _, table_key in ipairs(KEYS) do
+  check_type(table_key)
+end
 local cell = read_cell()
 if not cell then
   do return pack('no_cell') end

@@ -513,18 +513,9 @@ local function write_pair(command, table_key, first, second)
   list[count + 1], list[count + 2], list.count = first, second, count + 2
 end
 
-local TYPES = {
-  [CELL] = 'string', [CONTAINERS] = 'hash', [BODIES] = 'hash', [OUTPUTS] = 'hash', [WORKERS] = 'hash', [BEATS] = 'hash',
-  [LOTS] = 'hash', [USAGE] = 'hash', [READY] = 'zset', [PARKED] = 'zset', [OWNED] = 'zset', [PHASES] = 'zset',
-  [WORKSPACES] = 'zset', [ENDED] = 'zset', [CHANGES] = 'zset', [FLEET] = 'zset',
-}
-
 local function run_commands()
   for _, list in ipairs(command_order) do
-    local found = call('TYPE', list.table_key).ok
-    if found ~= 'none' and found ~= TYPES[list.table_key] then
-      corrupt(list.table_key .. ': it is a ' .. found)
-    end
+    check_type(list.table_key)
   end
   if not asked.needs_memory then
     -- A first write that frees lets all later ones pass, also while the server's memory is full.

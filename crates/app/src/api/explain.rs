@@ -16,7 +16,7 @@ const FITS_NAMED_MAX: usize = 20;
 pub struct ExplainDocument {
     /// The container.
     pub id: String,
-    /// Its state.
+    /// Its state; `unknown` if its record cannot be read.
     pub state: String,
     /// Where it stands, in a sentence.
     pub text: String,

@@ -89,6 +89,8 @@ kinds! {
     Timeout = "timeout", 504, "it took too long";
     /// The store, or the planner, is away.
     Unavailable = "unavailable", 503, "not available now";
+    /// What the store holds of this cannot be read.
+    Corrupt = "corrupt", 500, "a record cannot be read";
     /// A fault of ours.
     Internal = "internal", 500, "a fault of the server";
 }

@@ -65,6 +65,12 @@ impl ReasonDocument {
         }
     }
 
+    /// Its row cannot be read, so that nobody knows what it asks or where it is.
+    pub fn corrupt(problem: &str) -> Self {
+        let text = format!("its record cannot be read, and it is left where it is: {problem}");
+        Self { word: "corrupt".to_owned(), text, can_never_fit: true, ..Self::default() }
+    }
+
     /// It is in line, and no plan has looked at it yet.
     pub fn ready() -> Self {
         Self { word: "ready".to_owned(), text: "in line".to_owned(), ..Self::default() }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use ports::PortError;
+use ports::{PortError, StoreFull};
 
 use crate::api::field::BadField;
 use crate::api::json::BadDocument;
@@ -22,6 +22,16 @@ pub(super) struct Refusal(pub(super) Box<Problem>);
 impl Refusal {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Problem::new(kind, detail).into()
+    }
+
+    /// Whether it is of this kind.
+    pub(super) fn is(&self, kind: Kind) -> bool {
+        self.0.is(kind)
+    }
+
+    /// What went wrong.
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
     }
 
     /// The same, and a command that helps.
@@ -49,12 +59,16 @@ impl From<BadDocument> for Refusal {
 }
 
 impl From<PortError> for Refusal {
-    /// The cause goes to the log, for it may name what is no caller's business.
+    /// The cause goes to the log, for it may name what is no caller's business; but that the store is full is said.
     fn from(error: PortError) -> Self {
         tracing::warn!(error = &error as &dyn std::error::Error, "a store call failed");
         let kind = match &error {
+            PortError::Unavailable(source) if source.is::<StoreFull>() => {
+                return Self::new(Kind::Unavailable, source.to_string());
+            }
             PortError::Unavailable(_) | PortError::StaleTerm | PortError::Rewound => Kind::Unavailable,
-            PortError::Corrupt { .. } | PortError::Unsupported(_) => Kind::Internal,
+            PortError::Corrupt { .. } => return Self::new(Kind::Corrupt, error.to_string()).next("stowplan audit"),
+            PortError::Unsupported(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }

@@ -27,7 +27,12 @@ const LOTS_EXPLAINED_MAX: usize = 32;
 
 /// `GET /v1/containers/{id}/explain`
 pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<ExplainDocument> {
-    let row = find(&room, &id.read(ContainerId::new)?).await?.row;
+    let id = id.read(ContainerId::new)?;
+    let row = match find(&room, &id).await {
+        Ok(found) => found.row,
+        Err(refusal) if refusal.is(Kind::Corrupt) => return Ok(Json(unreadable(&id, refusal.detail()))),
+        Err(refusal) => return Err(refusal),
+    };
     let (id, state) = (row.id.to_string(), row.state.phase().as_str().to_owned());
     if !matches!(row.state, ContainerState::Pending(_)) || row.state.lot() == Some(&LotKey::Stop) {
         let text = whereabouts(&row, &*room.view);
@@ -45,6 +50,18 @@ pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<Exp
         fleet: Some(FleetDocument::of(&explanation)),
         reason: reason_now(&explanation, &row.ask),
     }))
+}
+
+/// What can be said of a container whose row cannot be read.
+fn unreadable(id: &ContainerId, problem: &str) -> ExplainDocument {
+    let reason = ReasonDocument::corrupt(problem);
+    ExplainDocument {
+        id: id.to_string(),
+        state: "unknown".to_owned(),
+        text: reason.text.clone(),
+        fleet: None,
+        reason: Some(reason),
+    }
 }
 
 fn explain_row(row: &ContainerRow, fleet: &Fleet, policy: &Policy) -> Explanation {

@@ -125,9 +125,11 @@ impl<'a> Cycle<'a> {
     pub(super) async fn once(&mut self) -> PortResult<bool> {
         let batch = self.next_and_look().await?;
         if self.is_settling(&batch).await? {
+            self.view_mut().note_nothing_to_commit();
             return Ok(false);
         }
         if batch.candidates.is_empty() && batch.corrupt.is_empty() {
+            self.view_mut().note_nothing_to_commit();
             return Ok(batch.more || self.has_more());
         }
         failpoints::pass(Point::Looked, batch.candidates.len());
@@ -267,6 +269,7 @@ impl<'a> Cycle<'a> {
             kind: DecisionKind::ParkCorrupt { key: *key, detail: "the request's row cannot be decoded".to_owned() },
         }));
         if decisions.is_empty() {
+            self.view_mut().note_nothing_to_commit();
             return Ok(false);
         }
         let began = Instant::now();
@@ -288,7 +291,8 @@ impl<'a> Cycle<'a> {
             let now = (self.settings.clock)();
             match self.ports.placements.commit(self.mandate, now, commit.clone()).await {
                 Err(error @ PortError::Unavailable(_)) => {
-                    self.store_failed(&error);
+                    self.observer.store_failed(&error);
+                    self.view_mut().note_commit_failed(error.in_full());
                     tries += 1;
                     sleep(RETRY.delay(tries, u64::from(tries))).await;
                 }
@@ -298,12 +302,19 @@ impl<'a> Cycle<'a> {
         let mut view = self.view_mut();
         // A refusal says of this try alone that it wrote nothing.
         view.note_committing(tries > 0 && answer.is_err());
+        if let Err(error @ (PortError::Corrupt { .. } | PortError::Unsupported(_))) = &answer {
+            view.note_commit_failed(error.in_full());
+        }
         let answer = answer?;
-        view.note_trouble(None);
-        view.apply_commit(decisions, deciding, &answer);
+        view.note_no_trouble();
+        let gone = view.apply_commit(decisions, deciding, &answer);
         if tries > 0 {
             // What a repeated commit answers may have been done by the first: the fleet is read again.
             view.mark_stale();
+        }
+        drop(view);
+        for worker in &gone {
+            self.observer.worker_not_found(worker);
         }
         Ok(answer)
     }
@@ -448,7 +459,7 @@ impl<'a> Cycle<'a> {
 
     fn store_failed(&self, error: &PortError) {
         self.observer.store_failed(error);
-        self.view_mut().note_trouble(Some(error.in_full()));
+        self.view_mut().note_trouble(error.in_full());
     }
 
     fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {

@@ -44,7 +44,7 @@ pub(super) async fn run(
             Ok(()) => {}
             Err(error @ PortError::Unavailable(_)) => {
                 observer.store_failed(&error);
-                house.with_view(|view| view.note_trouble(Some(error.in_full())));
+                house.with_view(|view| view.note_trouble(error.in_full()));
             }
             Err(error) => return error,
         }

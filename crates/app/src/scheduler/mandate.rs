@@ -1,5 +1,6 @@
 //! The right to plan: waited for, taken, and left.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use domain::id::{Stamp, Term};
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Settings;
 use super::report::Observer;
+use super::view::View;
 
 /// How often a contender looks whether the planner's stamp has moved.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -18,13 +20,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 ///
 /// Takes over from a planner whose stamp stood still for `lasts` on our own clock; at once, if no other process can have
 /// the store open.
-pub(super) async fn acquire(ports: &Ports, settings: &Settings, observer: &dyn Observer) -> Mandate {
+pub(super) async fn acquire(
+    ports: &Ports,
+    settings: &Settings,
+    view: &RwLock<View>,
+    observer: &dyn Observer,
+) -> Mandate {
+    let view = || view.write().unwrap_or_else(PoisonError::into_inner);
     let mut expected = None;
     let mut seen: Option<((Term, Stamp), Instant)> = None;
     loop {
         match ports.leadership.acquire(&settings.cell, &settings.planner, expected).await {
             Ok(AcquireOutcome::Acquired(mandate)) => return mandate,
             Ok(AcquireOutcome::Held { term, stamp, .. }) => {
+                view().note_no_trouble();
                 let held = (term, stamp);
                 if ports.limits.exclusive {
                     expected = Some(held);
@@ -36,6 +45,7 @@ pub(super) async fn acquire(ports: &Ports, settings: &Settings, observer: &dyn O
             }
             Err(error) => {
                 observer.store_failed(&error);
+                view().note_trouble(error.in_full());
                 expected = None;
             }
         }

@@ -49,6 +49,8 @@ pub trait Observer: Send + Sync {
     fn store_failed(&self, error: &PortError);
     /// Requests whose rows cannot be decoded were parked.
     fn corrupt_parked(&self, ids: &[ContainerId]);
+    /// The store did not find a worker that was planned for: it is gone, or its row cannot be read.
+    fn worker_not_found(&self, worker: &WorkerId);
     /// A worker was given up, and this many of its containers went back.
     fn worker_lost(&self, worker: &WorkerId, containers: u32);
     /// The store lost writes: nothing is placed until workers have said what they run.

@@ -1,5 +1,6 @@
 //! The cycle on the memory store for behaviour, and on fakes for faults and for "never called".
 
+mod gone;
 mod house;
 mod lots;
 mod rewound;
@@ -36,6 +37,7 @@ use super::{BatchReport, Observer, Scheduled, Scheduler, Settings, View};
 struct Notes {
     batches: Mutex<Vec<BatchReport>>,
     corrupt: Mutex<Vec<ContainerId>>,
+    not_found: Mutex<Vec<WorkerId>>,
     failed: AtomicUsize,
 }
 
@@ -52,6 +54,9 @@ impl Observer for Notes {
     }
     fn corrupt_parked(&self, ids: &[ContainerId]) {
         self.corrupt.lock().unwrap().extend_from_slice(ids);
+    }
+    fn worker_not_found(&self, worker: &WorkerId) {
+        self.not_found.lock().unwrap().push(worker.clone());
     }
     fn worker_lost(&self, _: &WorkerId, _: u32) {}
     fn losing_suspended(&self, _: usize, _: usize) {}

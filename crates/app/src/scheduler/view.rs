@@ -1,6 +1,6 @@
 //! The fleet as the planner saw it last: read in changes, and kept up with its own commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use domain::model::workers::{LookPage, SeenSilent};
 use domain::model::{FleetName, Rewind};
 use domain::wait::LotKey;
 use domain::worker::{Closed, Status, Worker, WorkerRow};
+use ports::PortError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -31,7 +32,7 @@ pub struct View {
     noticed: Arc<Notify>,
     drains: BTreeMap<WorkerId, Drain>,
     silent: BTreeMap<WorkerId, Silent>,
-    trouble: Option<String>,
+    trouble: Option<Trouble>,
     /// Whether a commit is under way whose answer has not come.
     committing: bool,
     rewind: Option<Rewind>,
@@ -46,6 +47,14 @@ pub struct Silent {
     pub lasted: Duration,
     /// The number that stood still meanwhile.
     pub seen: SeenSilent,
+}
+
+/// Why the store does not do what the planner asks.
+#[derive(Debug, Clone)]
+struct Trouble {
+    text: String,
+    /// Whether it was a commit that failed: another write that goes well says nothing of that.
+    of_commit: bool,
 }
 
 /// A drain, counted from when the planner first saw it.
@@ -80,9 +89,9 @@ impl View {
         self.upto
     }
 
-    /// Begins with nothing.
+    /// Begins with nothing but what was wrong last: that is over when something has been written.
     pub(super) fn forget_all(&mut self) {
-        *self = Self::default();
+        *self = Self { trouble: self.trouble.take(), ..Self::default() };
     }
 
     /// Forgets what was read, but neither what the clock says nor how far it was read: a store that has less than was seen
@@ -167,12 +176,21 @@ impl View {
 
     /// Books what a commit of our own placed. The cached revision moves on only if nobody wrote in between, and if all
     /// that the commit changed is booked here.
-    pub(super) fn apply_commit(&mut self, decisions: &[Decision], deciding: &[&InLine], answer: &CommitAnswer) {
+    ///
+    /// Answers the workers that the store turned out not to have as they are here: none is planned for until a look shows it
+    /// again. One whose row cannot be read any more is shown by no look, nor is it said to be gone.
+    pub(super) fn apply_commit(
+        &mut self,
+        decisions: &[Decision],
+        deciding: &[&InLine],
+        answer: &CommitAnswer,
+    ) -> BTreeSet<WorkerId> {
         self.committed = answer.after;
         self.reached = self.reached.max(Some(answer.after));
+        let gone = self.drop_gone(decisions, answer);
         if self.upto >= Some(answer.after) {
             // A look that began while the commit was on its way has read it: it is booked already.
-            return;
+            return gone;
         }
         let fleet = Arc::make_mut(&mut self.fleet);
         for ((decision, waiting), outcome) in decisions.iter().zip(deciding).zip(&answer.outcomes) {
@@ -190,18 +208,59 @@ impl View {
         if !self.stale && self.upto == Some(answer.before) {
             self.upto = Some(answer.after);
         }
+        gone
     }
 
-    /// Notes whether the store does what the planner asks, and if not, what it said.
-    pub(super) fn note_trouble(&mut self, trouble: Option<String>) {
-        self.trouble = trouble;
-    }
-
-    /// Notes that the store has written something. A commit that is repeated says itself when it has come through.
-    pub(super) fn note_written(&mut self) {
-        if !self.committing {
-            self.trouble = None;
+    /// Takes out the workers that a commit did not find, unless a look has shown since what became of them.
+    fn drop_gone(&mut self, decisions: &[Decision], answer: &CommitAnswer) -> BTreeSet<WorkerId> {
+        let mut gone = BTreeSet::new();
+        for (decision, outcome) in decisions.iter().zip(&answer.outcomes) {
+            if let (DecisionKind::Place { worker, incarnation, .. }, Outcome::WorkerGone) = (&decision.kind, outcome) {
+                let shown = self.fleet.worker(worker);
+                if shown.is_some_and(|shown| shown.incarnation == *incarnation && shown.status != Status::Lost) {
+                    Arc::make_mut(&mut self.fleet).remove(worker);
+                    gone.insert(worker.clone());
+                }
+            }
         }
+        gone
+    }
+
+    /// Notes that the store does not do what the planner asks, and what it said.
+    pub(super) fn note_trouble(&mut self, text: String) {
+        let of_commit = self.trouble.as_ref().is_some_and(|trouble| trouble.of_commit);
+        self.trouble = Some(Trouble { text, of_commit });
+    }
+
+    /// Notes that a commit failed, and what the store said.
+    pub(super) fn note_commit_failed(&mut self, text: String) {
+        self.trouble = Some(Trouble { text, of_commit: true });
+    }
+
+    /// Notes that the store does what it is asked, or that somebody else asks it now.
+    pub(super) fn note_no_trouble(&mut self) {
+        self.trouble = None;
+    }
+
+    /// Notes why the planner left the cell.
+    pub(super) fn note_stepped_down(&mut self, error: &PortError) {
+        match error {
+            PortError::StaleTerm => self.note_no_trouble(),
+            PortError::Rewound => {}
+            error => self.note_trouble(error.in_full()),
+        }
+    }
+
+    /// Notes that there is nothing to commit: any write may show from now on that the store does what it is asked.
+    pub(super) fn note_nothing_to_commit(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.of_commit = false;
+        }
+    }
+
+    /// Notes that the store has written something. A commit that failed says itself when it has come through.
+    pub(super) fn note_written(&mut self) {
+        self.trouble.take_if(|trouble| !trouble.of_commit);
     }
 
     /// Notes whether a commit is under way.
@@ -223,7 +282,7 @@ impl View {
 
     /// What the store said when it did not answer the planner's last call.
     pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+        self.trouble.as_ref().map(|trouble| trouble.text.as_str())
     }
 
     /// Workers that are given up and still own containers.

@@ -68,7 +68,7 @@ fn a_redis_server_killed_again_and_again_loses_nothing_and_work_goes_on_by_itsel
 }
 
 /// Waits until all have succeeded: each command was started once, and the books are clean.
-fn ended_once(fleet: &Fleet, witness: &Witness, ids: &[String]) {
+pub(crate) fn ended_once(fleet: &Fleet, witness: &Witness, ids: &[String]) {
     wait_until_succeeded(fleet, ids);
     let mut attempts: BTreeMap<u64, usize> = BTreeMap::new();
     for id in ids {
