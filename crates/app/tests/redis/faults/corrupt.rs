@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::books::metric;
 use crate::fleet::played::Played;
-use crate::fleet::{Fleet, Options, http, signal};
+use crate::fleet::{Fleet, Options, http, signal, stop_still};
 
 const SOON: Duration = Duration::from_secs(10);
 /// So many requests are handed in at once.
@@ -47,7 +47,7 @@ fn place_one(fleet: &Fleet, id: &str) {
 
 /// Hands in a list that is read as one batch, in which `spoil` spoils what it likes before it is.
 fn batch(fleet: &Fleet, standby: &Fleet, spoil: impl Fn()) -> Vec<String> {
-    signal(fleet.serve_pid(), "STOP");
+    stop_still(fleet.serve_pid());
     let ids: Vec<_> = (0..REQUESTS).map(|number| format!("r{number:02}")).collect();
     assert_eq!(standby.post("/v1/containers", &ids.iter().map(|id| request(id)).collect()).0, 200);
     spoil();
@@ -135,7 +135,7 @@ fn a_key_that_is_no_table_stops_the_cell_says_so_and_nothing_is_written_in_part(
             redis.command(&["RENAME", &key(table), "aside"]);
             redis.command(&["SET", &key(table), "no table"]).ok();
         };
-        signal(fleet.serve_pid(), "STOP");
+        stop_still(fleet.serve_pid());
         let id = format!("waits-{table}");
         assert_eq!(standby.post("/v1/containers?wait=0", &json!([request(&id)])).0, 200);
         let before = dumps_without(&redis, table);
