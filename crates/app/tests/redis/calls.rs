@@ -105,11 +105,12 @@ fn a_burst_costs_three_calls_of_the_planner_in_two_round_trips_and_no_lock() {
             assert!(batch.len() <= 3, "{batch:?}");
             // What follows asks who waits behind them.
             assert!(!after.contains(&"commit"), "one batch: {scripts:?}");
-            let most = 2 + u64::try_from(after.len()).unwrap();
-            assert!(round_trips <= most, "{round_trips} round trips for {scripts:?}");
-            break;
+            // A machine that is busy with others takes a request in pieces: then a round says nothing.
+            if round_trips <= 2 + u64::try_from(after.len()).unwrap() {
+                break;
+            }
         }
-        assert!(round < TRIES, "housekeeping falls into every burst");
+        assert!(round < TRIES, "every burst takes more than two round trips, or housekeeping falls into it");
         stop_all(&fleet, &ids);
     }
     without_locks(&all);
