@@ -9,18 +9,18 @@ use crate::id::{Attempt, ContainerId};
 use crate::request::IfSilent;
 use crate::wait::{LotKey, LotRow};
 
-/// How many requests to read from each of these lots, to place what a plan of all who wait there would place now.
+/// How many requests to read from each of these lots, to place those whom a plan of all who wait there would place now.
 ///
-/// The lots come by the key of their first. The answer may end before them: with the lot that makes it `requests_max`.
+/// The lots come by the key of their first. The answer ends with the lot that makes it `requests_max`.
 ///
-/// A lot counts for as many of its first as fit beside the firsts of the lots before it. What else is ahead of them is not
-/// known before it is read: the second of one lot may stand before the first of another, or after it. So one lot counts
-/// for exactly what fits, and so do lots of which one leaves the next no room; where several could have the same room,
-/// each counts for its part, and the plan of what was read gives it to the first in line.
+/// A lot counts for as many as fit beside the firsts of the lots before it. Who else is ahead is known only once they are
+/// read: the second of one lot may stand before the first of another, or after it. So a lot alone counts for exactly what
+/// fits, and a later lot for nothing where the firsts before it leave no room. Where several could have the same room,
+/// each counts for its part, and the plan of what was read gives the room to the first in line.
 ///
-/// It can err where those of a lot do not ask the same (only those of a shape do), where affinity sends one to another
-/// worker than the first, and where a first that was counted has its room taken by others. Lots are therefore to be
-/// asked again once what was read of them is committed, until none counts.
+/// Too few may count where those of a lot ask differently (only those of a shape ask the same), where affinity sends one
+/// to another worker than the first, and where a first that counted finds its room taken. So lots are to be asked again
+/// once what was read of them is committed, until none counts: then no room is left that one of them could have.
 ///
 /// A lot whose first would wait in another one counts for that first.
 pub fn fitting(fleet: &Fleet, lots: &[&LotRow], policy: &Policy, requests_max: usize) -> Vec<usize> {

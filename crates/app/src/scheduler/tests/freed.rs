@@ -76,15 +76,15 @@ fn names(name: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{name}{number}")).collect()
 }
 
-fn at_most_cpu(cpu_milli: u64) -> Option<Quotas> {
+fn at_most_cpu(cpu_milli: u64) -> Quotas {
     let default = QuotaLimits { cpu_milli: Limit::AtMost(cpu_milli), ..QuotaLimits::UNLIMITED };
-    Some(Quotas { default, ..Quotas::default() })
+    Quotas { default, ..Quotas::default() }
 }
 
 /// A worker that is full, or a quota of the same size that is used up.
 async fn both(cpu_milli: u64) -> [Bench; 2] {
     let mut of_quota = Bench::with_workers(1, 1_000_000).await;
-    of_quota.settings.policy.quotas = at_most_cpu(cpu_milli);
+    of_quota.settings.policy.quotas = Some(at_most_cpu(cpu_milli));
     [Bench::with_workers(1, cpu_milli).await, of_quota]
 }
 
@@ -147,7 +147,7 @@ async fn cell(dice: &mut Dice) -> Bench {
     for number in 0..=dice.below(3) {
         bench.add_worker(&format!("w{number}"), 1_000 * (4 + dice.below(5))).await;
     }
-    bench.settings.policy.quotas = if dice.once_in(2) { at_most_cpu(1_000 * (3 + dice.below(6))) } else { None };
+    bench.settings.policy.quotas = dice.once_in(2).then(|| at_most_cpu(1_000 * (3 + dice.below(6))));
     bench
 }
 
