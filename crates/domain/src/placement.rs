@@ -16,6 +16,7 @@
 
 mod devices;
 pub(crate) mod eligibility;
+mod fitting;
 mod line;
 mod overlay;
 pub(crate) mod preference;
@@ -38,6 +39,7 @@ use crate::strategy::Yardstick;
 use crate::wait::{LotKey, Rule, RuleCounts, Why};
 use crate::worker::Worker;
 
+pub use self::fitting::fitting;
 pub use self::sentence::sentence;
 
 /// One request of a batch.

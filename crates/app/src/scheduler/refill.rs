@@ -1,13 +1,11 @@
-//! Which lots to read from: those that could now fit, and by turns one request of each.
+//! Which lots to read from: so many of each as now fit, and by turns one request of each.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use domain::fleet::{Fleet, Policy};
-use domain::id::{Attempt, ContainerId};
-use domain::placement::{Candidate, Verdict, plan};
-use domain::request::{IfSilent, OrderKey};
+use domain::placement::fitting;
+use domain::request::OrderKey;
 use domain::wait::{LotKey, LotRow};
 use tokio::time::Instant;
 
@@ -22,12 +20,12 @@ const LOTS_ASKED_MAX: usize = 250;
 pub(super) struct Refill {
     /// How many of which lot, first come first served.
     wanted: VecDeque<(LotKey, usize)>,
-    /// Lots still to be asked whether their first request could now go somewhere, first in line first.
+    /// Lots still to be asked how many of them now fit, first in line first.
     unasked: VecDeque<LotKey>,
     /// Whether all are to be asked once more after these.
     again: bool,
-    /// The lot that is read from in bites, and who was first in it at the last one: it goes on only while that moves.
-    bitten: Option<(LotKey, OrderKey)>,
+    /// Who was first in each lot that counted since all were asked: it is asked again only once that has moved.
+    counted: BTreeMap<LotKey, OrderKey>,
     swept_at: Instant,
     swept_upto: Option<LotKey>,
 }
@@ -38,7 +36,7 @@ impl Refill {
             wanted: VecDeque::new(),
             unasked: VecDeque::new(),
             again: false,
-            bitten: None,
+            counted: BTreeMap::new(),
             swept_at: Instant::now(),
             swept_upto: None,
         }
@@ -80,46 +78,46 @@ impl Refill {
             self.again = true;
             return;
         }
-        let mut lots: Vec<_> = fleet.lots.values().filter(|lot| lot.ask.is_some()).collect();
+        let mut lots: Vec<_> = fleet.lots.values().filter(|lot| can_be_left(lot)).collect();
         lots.sort_by_key(|lot| lot.first);
         self.unasked = lots.into_iter().map(|lot| lot.key.clone()).collect();
-        (self.again, self.bitten) = (false, None);
+        self.again = false;
+        self.counted.clear();
     }
 
-    /// Asks the next lots whether their first request could go somewhere, and wants so many of those as a batch holds. A
-    /// lot of which more wait stays the next to be asked.
+    /// Asks the next lots how many of them now fit, unless some are still to be read: the fleet does not show what those
+    /// will take. If any fit, all that were asked are asked again after the others, when these are placed.
     pub(super) fn ask(&mut self, fleet: &Fleet, policy: &Policy, batch_size_max: usize) {
+        if !self.wanted.is_empty() {
+            return;
+        }
         if self.unasked.is_empty() && self.again {
             self.ask_all(fleet);
         }
-        let mut left = batch_size_max.saturating_sub(self.wanted.iter().map(|(_, count)| count).sum());
-        for _ in 0..LOTS_ASKED_MAX {
-            if left == 0 {
-                return;
-            }
-            let Some(key) = self.unasked.pop_front() else {
-                return;
-            };
-            if self.wanted.iter().any(|(wanted, _)| *wanted == key) {
-                // It is still to be read, and asked after that.
-                self.unasked.push_front(key);
-                return;
-            }
-            let Some(lot) = fleet.lots.get(&key) else { continue };
-            let bite = Some((key.clone(), lot.first));
-            if self.bitten == bite || !moves(fleet, lot, policy) {
-                continue;
-            }
-            let all = usize::try_from(lot.count).unwrap_or(usize::MAX);
-            let count = all.min(left);
-            left -= count;
-            self.wanted.push_back((key.clone(), count));
-            if all > count {
-                self.unasked.push_front(key);
-                self.bitten = bite;
-                return;
-            }
+        let lots = self.next_unasked(fleet);
+        let counts = fitting(fleet, &lots, policy, batch_size_max);
+        let is_full = counts.iter().sum::<usize>() == batch_size_max;
+        // More may fit of the lot that fills the batch: it goes on with those that were not reached.
+        let (asked, not_reached) = lots.split_at(if is_full { counts.len() - 1 } else { counts.len() });
+        for lot in not_reached.iter().rev() {
+            self.unasked.push_front(lot.key.clone());
         }
+        for (lot, count) in lots.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            self.counted.insert(lot.key.clone(), lot.first);
+            self.wanted.push_back((lot.key.clone(), count));
+        }
+        if !self.wanted.is_empty() {
+            self.unasked.extend(asked.iter().map(|lot| lot.key.clone()));
+        }
+    }
+
+    /// The next lots to ask, by their first as it is now.
+    fn next_unasked<'a>(&mut self, fleet: &'a Fleet) -> Vec<&'a LotRow> {
+        let next = self.unasked.drain(..self.unasked.len().min(LOTS_ASKED_MAX));
+        let mut lots: Vec<_> = next.filter_map(|key| fleet.lots.get(&key)).collect();
+        lots.retain(|lot| self.counted.get(&lot.key) != Some(&lot.first));
+        lots.sort_by_key(|lot| lot.first);
+        lots
     }
 
     /// How long until the next sweep.
@@ -140,24 +138,14 @@ impl Refill {
     }
 }
 
-/// The next lots by key that a request can leave.
+/// The next lots by key.
 fn after<'a>(fleet: &'a Fleet, from: Option<&LotKey>) -> Vec<&'a LotRow> {
     use std::ops::Bound::{Excluded, Unbounded};
     let range = fleet.lots.range((from.map_or(Unbounded, Excluded), Unbounded));
-    range.map(|(_, lot)| lot).filter(|lot| lot.ask.is_some() && lot.key != LotKey::Stop).take(LOTS_SWEPT_MAX).collect()
+    range.map(|(_, lot)| lot).filter(|lot| can_be_left(lot)).take(LOTS_SWEPT_MAX).collect()
 }
 
-/// Whether a plan of the lot's first request would take it anywhere else.
-fn moves(fleet: &Fleet, lot: &LotRow, policy: &Policy) -> bool {
-    let (Some(ask), Ok(id)) = (&lot.ask, ContainerId::new("first-of-lot")) else {
-        return false;
-    };
-    let lot_key = Some(lot.key.clone());
-    let if_silent = if lot.key == LotKey::Keep { IfSilent::Keep } else { IfSilent::Stop };
-    let first = Candidate { id, key: lot.first, attempt: Attempt(0), ask: Arc::clone(ask), if_silent, lot: lot_key };
-    match plan(fleet, &[first], policy).pop() {
-        Some(Verdict::Place { .. }) => true,
-        Some(Verdict::Wait { lot: to, .. }) => to != lot.key,
-        None => false,
-    }
+/// Whether a plan can take a request out of the lot.
+fn can_be_left(lot: &LotRow) -> bool {
+    lot.ask.is_some() && lot.key != LotKey::Stop
 }

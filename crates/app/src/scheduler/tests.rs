@@ -1,5 +1,6 @@
 //! The cycle on the memory store for behaviour, and on fakes for faults and for "never called".
 
+mod freed;
 mod gone;
 mod house;
 mod lots;

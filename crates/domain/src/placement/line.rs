@@ -7,6 +7,7 @@ use crate::request::OrderKey;
 use crate::wait::{LotKey, LotRow, Why};
 
 /// The lots as a plan sees them: those that wait already, and those that it sends there.
+#[derive(Clone)]
 pub(super) struct Lines<'a> {
     lots: &'a BTreeMap<LotKey, LotRow>,
     /// How many of each lot are in the batch.

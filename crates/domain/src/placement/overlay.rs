@@ -11,6 +11,7 @@ use crate::quota::Usage;
 use crate::resources::Used;
 
 /// The workers and workspaces that a plan has changed, over the fleet as it was seen.
+#[derive(Clone)]
 pub(super) struct Overlay<'a> {
     fleet: &'a Fleet,
     /// By the worker's place in the fleet.

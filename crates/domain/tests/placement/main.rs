@@ -4,6 +4,7 @@
 mod amounts;
 mod eligibility;
 mod explain;
+mod fitting;
 mod lots;
 mod preference;
 mod provisioning;

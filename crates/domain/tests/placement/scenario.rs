@@ -20,7 +20,7 @@ use std::sync::Arc;
 use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strategy};
 use domain::id::{Attempt, GpuType, Incarnation, PoolName, Revision, WorkerId, Workspace};
 use domain::ledger;
-use domain::placement::{Candidate, Explanation, Verdict, explain, plan, sentence};
+use domain::placement::{Candidate, Explanation, Verdict, explain, fitting, plan, sentence};
 use domain::provisioning::{NewWorkers, new_workers};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
 use domain::quota::{Limit, QuotaLimits, Usage};
@@ -76,6 +76,23 @@ pub(crate) fn check_growth(scenario: &str, expected: Expect) {
     for NewWorkers { pool, count, for_ids } in scenario.growth(&verdicts) {
         let ids: Vec<String> = for_ids.iter().map(ToString::to_string).collect();
         let _ = writeln!(table, "{count} of {pool} for {}", ids.join(" "));
+    }
+    expected.assert_eq(&table);
+}
+
+/// Asks the lots of the scenario how many of them fit, by the key of their first: one line for each that is answered.
+#[expect(clippy::needless_pass_by_value, reason = "a table reads better without an ampersand")]
+pub(crate) fn check_fitting(scenario: &str, requests_max: usize, expected: Expect) {
+    let Scenario { fleet, policy, .. } = Scenario::read(scenario);
+    let mut lots: Vec<_> = fleet.lots.values().collect();
+    lots.sort_by_key(|lot| lot.first);
+    let mut table = String::new();
+    for (lot, count) in lots.iter().zip(fitting(&fleet, &lots, &policy, requests_max)) {
+        let _ = match &lot.key {
+            LotKey::Shape(shape) => writeln!(table, "{count} of {}", shape.as_str()),
+            LotKey::Quota(workspace) => writeln!(table, "{count} of the quota lot of {workspace}"),
+            other => panic!("no scenario has a lot {other:?}"),
+        };
     }
     expected.assert_eq(&table);
 }
@@ -351,7 +368,10 @@ fn read_lot(rest: &str, batch: &[Candidate]) -> LotRow {
             "quota" => key = LotKey::Quota(named(value)),
             "count" => count = value.parse().expect(value),
             "first" => match named_like(value) {
-                Some(candidate) => first = candidate.key,
+                Some(candidate) => {
+                    first = candidate.key;
+                    ask.get_or_insert_with(|| Arc::clone(&candidate.ask));
+                }
                 None => first.rank = value.parse().expect(value),
             },
             _ => panic!("a lot has no {name}"),

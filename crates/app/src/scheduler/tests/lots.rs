@@ -2,7 +2,7 @@
 
 use super::*;
 
-async fn until_nothing_is_left_to_do(cycle: &mut Cycle<'_>) {
+pub(super) async fn until_nothing_is_left_to_do(cycle: &mut Cycle<'_>) {
     for _ in 0..100 {
         if !cycle.once().await.unwrap() {
             return;
