@@ -21,7 +21,7 @@ use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strate
 use domain::id::{Attempt, GpuType, Incarnation, PoolName, Revision, WorkerId, Workspace};
 use domain::ledger;
 use domain::placement::{Candidate, Explanation, Verdict, explain, plan, sentence};
-use domain::provisioning::{NewWorkers, new_workers};
+use domain::provisioning::{Demand, NewWorkers, PoolRoom, new_workers};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
 use domain::quota::{Limit, QuotaLimits, Usage};
 use domain::request::{Ask, GpuAsk, GpuWish, IfSilent, OrderKey};
@@ -73,9 +73,9 @@ pub(crate) fn check_growth(scenario: &str, expected: Expect) {
             let _ = writeln!(table, "{}", decision(candidate, verdict));
         }
     }
-    for NewWorkers { pool, count, for_ids } in scenario.growth(&verdicts) {
-        let ids: Vec<String> = for_ids.iter().map(ToString::to_string).collect();
-        let _ = writeln!(table, "{count} of {pool} for {}", ids.join(" "));
+    for new in scenario.growth(&verdicts) {
+        let ids: Vec<String> = new.for_ids.iter().map(ToString::to_string).collect();
+        let _ = writeln!(table, "{} of {} for {}", new.count(), new.pool, ids.join(" "));
     }
     expected.assert_eq(&table);
 }
@@ -148,11 +148,12 @@ impl Scenario {
                     let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
                     *usage = usage.plus(&Usage::of(&candidate.ask));
                 }
-                Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(candidate),
+                Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(Demand::of_one(candidate)),
                 Verdict::Wait { .. } => {}
             }
         }
-        new_workers(&fleet.pools, &fleet, &unplaced, &self.policy)
+        let rooms: Vec<PoolRoom<'_>> = fleet.pools.iter().map(PoolRoom::on_demand).collect();
+        new_workers(&rooms, &fleet, &unplaced, &self.policy).new_workers
     }
 
     /// The same with so many more available workers of each pool.
