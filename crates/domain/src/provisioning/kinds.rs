@@ -73,13 +73,16 @@ impl<'a> Kind<'a> {
         self.blocks.iter().flat_map(|block| &block.bins)
     }
 
-    /// The first that has room.
-    pub(super) fn first_with_room(&self, need: &Need<'_>) -> Option<Place> {
+    /// The first that has room, from this place on.
+    pub(super) fn first_with_room(&self, need: &Need<'_>, from: Place) -> Option<Place> {
         let amount = need.amount();
-        let total = &self.spec.total;
-        let has_room = |bin: &Bin| bin.left.covers(amount) && need.check_room(total, &bin.used).is_ok();
-        let blocks = self.blocks.iter().enumerate().filter(|(_, block)| block.most.covers(amount));
-        blocks.into_iter().find_map(|(at, block)| block.bins.iter().position(has_room).map(|index| (at, index)))
+        let has_room = |bin: &Bin| bin.left.covers(amount) && need.check_room(&self.spec.total, &bin.used).is_ok();
+        let mut blocks = self.blocks.iter().enumerate().skip(from.0).filter(|(_, block)| block.most.covers(amount));
+        blocks.find_map(|(at, block)| {
+            let skipped = if at == from.0 { from.1 } else { 0 };
+            let offset = block.bins.iter().skip(skipped).position(has_room)?;
+            Some((at, skipped + offset))
+        })
     }
 
     /// Adds workers behind all others.

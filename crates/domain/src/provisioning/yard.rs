@@ -47,8 +47,14 @@ pub(super) struct Laid {
     pub(super) count: u64,
 }
 
-/// A kind that may serve a request, and how much it is liked.
-type Choice = (Rank, usize);
+/// A kind of worker that may serve a request.
+struct Choice {
+    /// How much it is liked.
+    rank: Rank,
+    kind: usize,
+    /// The first place that may have room: workers only fill, so what had none for one has none for the next.
+    from: Place,
+}
 
 impl<'a> Yard<'a> {
     /// The workers of `fleet` that have room for any of `demand`, and those that pools are to have whoever asks.
@@ -102,10 +108,10 @@ impl<'a> Yard<'a> {
 
     /// Lays all requests of one shape: onto workers that have room, and for the rest onto new ones.
     pub(super) fn lay(&mut self, number: usize, alike: &Alike<'a>) {
-        let choices = self.choices(alike);
+        let mut choices = self.choices(alike);
         let mut count = alike.count;
         while count > 0 {
-            let found = self.first_with_room(&choices, alike).or_else(|| self.add_workers(alike, count));
+            let found = self.first_with_room(&mut choices, alike).or_else(|| self.add_workers(alike, count));
             let Some((kind, place)) = found else {
                 let bound = self.bound(alike);
                 *self.unserved.entry(bound).or_default() += count;
@@ -123,15 +129,17 @@ impl<'a> Yard<'a> {
     fn choices(&self, alike: &Alike<'a>) -> Vec<Choice> {
         let need = &alike.need;
         let kinds = self.kinds.iter().enumerate().filter(|(_, kind)| need.check_spec(kind.spec).is_ok());
-        kinds.map(|(number, kind)| (Rank::of(need, kind.spec), number)).collect()
+        kinds.map(|(number, kind)| Choice { rank: Rank::of(need, kind.spec), kind: number, from: (0, 0) }).collect()
     }
 
     /// What is there comes before what is to come, then what the request likes most, then the first.
-    fn first_with_room(&self, choices: &[Choice], alike: &Alike<'a>) -> Option<(usize, Place)> {
-        let found = choices.iter().filter_map(|&(rank, kind)| {
-            let place = self.kinds[kind].first_with_room(&alike.need)?;
-            let bin = self.kinds[kind].bin(place);
-            Some(((bin.stage, rank, bin.place), (kind, place)))
+    fn first_with_room(&self, choices: &mut [Choice], alike: &Alike<'a>) -> Option<(usize, Place)> {
+        let found = choices.iter_mut().filter_map(|choice| {
+            let kind = &self.kinds[choice.kind];
+            let place = kind.first_with_room(&alike.need, choice.from)?;
+            choice.from = place;
+            let bin = kind.bin(place);
+            Some(((bin.stage, choice.rank, bin.place), (choice.kind, place)))
         });
         found.min().map(|(_, found)| found)
     }
@@ -152,7 +160,7 @@ impl<'a> Yard<'a> {
         growth.for_demand += workers;
         let kind = growth.kind;
         self.add(pool, workers);
-        self.kinds[kind].first_with_room(need).map(|place| (kind, place))
+        self.kinds[kind].first_with_room(need, (0, 0)).map(|place| (kind, place))
     }
 
     fn add(&mut self, pool: usize, workers: u64) {

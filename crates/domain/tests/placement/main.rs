@@ -5,6 +5,8 @@ mod amounts;
 mod eligibility;
 mod explain;
 mod lots;
+mod packing;
+mod pools;
 mod preference;
 mod provisioning;
 mod quotas;
