@@ -92,8 +92,7 @@ pub enum Bound {
 
 /// Whether [`new_workers`] could ask for any: if not, nothing need be computed.
 pub fn may_grow(rooms: &[PoolRoom<'_>], fleet: &Fleet) -> bool {
-    let able: Vec<&PoolRoom<'_>> = rooms.iter().filter(|room| room.may_add > 0).collect();
-    able.into_iter().any(|room| {
+    rooms.iter().filter(|room| room.may_add > 0).any(|room| {
         let workers = fleet.workers().iter().filter(|worker| worker.spec.pool == room.template.name);
         (workers.count() as u64) < room.template.workers_max
     })

@@ -44,7 +44,8 @@ impl<'a> Demand<'a> {
 
 /// All that wants room: those in hand, and the [`DEMAND_LOTS_MAX`] lots whose first stand first in line.
 ///
-/// Who was read from a lot that wants room is counted there already.
+/// Who was read from a lot that wants room is counted there already. Who was read from one that waits for anything else
+/// but a quota is asked first whether that is over.
 pub fn open_demand<'a>(
     lots: &'a BTreeMap<LotKey, LotRow>,
     in_hand: impl IntoIterator<Item = &'a Candidate>,
@@ -54,10 +55,12 @@ pub fn open_demand<'a>(
         open.select_nth_unstable_by_key(DEMAND_LOTS_MAX, |demand| demand.key);
         open.truncate(DEMAND_LOTS_MAX);
     }
-    let is_counted = |candidate: &&Candidate| {
-        candidate.lot.as_ref().is_some_and(|lot| matches!(lot, LotKey::Shape(_)) && lots.contains_key(lot))
+    let is_uncounted = |candidate: &&Candidate| match &candidate.lot {
+        None | Some(LotKey::Quota(_)) => true,
+        Some(lot @ LotKey::Shape(_)) => !lots.contains_key(lot),
+        Some(LotKey::Corrupt | LotKey::Keep | LotKey::Stop) => false,
     };
-    open.extend(in_hand.into_iter().filter(|candidate| !is_counted(candidate)).map(Demand::of_one));
+    open.extend(in_hand.into_iter().filter(is_uncounted).map(Demand::of_one));
     open
 }
 

@@ -113,8 +113,8 @@ impl<'a> Yard<'a> {
         while count > 0 {
             let found = self.first_with_room(&mut choices, alike).or_else(|| self.add_workers(alike, count));
             let Some((kind, place)) = found else {
-                let bound = self.bound(alike);
-                *self.unserved.entry(bound).or_default() += count;
+                let unserved = self.unserved.entry(self.bound(alike)).or_default();
+                *unserved = unserved.saturating_add(count);
                 return;
             };
             let is_new = self.kinds[kind].bin(place).stage == Stage::New;
@@ -200,7 +200,7 @@ impl<'a> Yard<'a> {
 
     /// How much is not served, and how many workers are asked for: the less, the better.
     pub(super) fn cost(&self) -> (u64, u64) {
-        (self.unserved.values().sum(), self.new)
+        (self.unserved.values().fold(0, |sum: u64, count| sum.saturating_add(*count)), self.new)
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use domain::fleet::PoolTemplate;
-use domain::id::GpuType;
-use domain::provisioning::{corrected, may_grow, new_workers, open_demand};
+use domain::id::{GpuType, Revision};
+use domain::provisioning::{DEMAND_LOTS_MAX, PoolRoom, corrected, may_grow, new_workers, open_demand};
+use domain::request::{Ask, OrderKey};
 use domain::resources::Capacity;
+use domain::wait::{LotKey, LotRow, Why};
 use domain::worker::{DEFAULT_RUNTIME, WorkerSpec};
 use expect_test::expect;
 
@@ -53,6 +55,22 @@ fn only_lots_that_wait_for_room_are_demand() {
             p: 0 for min, 1 for demand, 0 for warm; read
         "#]],
     );
+}
+
+#[test]
+fn of_more_lots_than_are_laid_those_that_stand_first_are() {
+    let ask = Scenario::read("request r").batch[0].ask.clone();
+    let lot = |rank: usize| {
+        let ask = Arc::new(Ask { cpu_milli: 1 + rank as u64, ..(*ask).clone() });
+        let key = LotKey::Shape(ask.shape());
+        let first = OrderKey { rank: i64::try_from(rank).unwrap(), ..OrderKey::default() };
+        let row = LotRow { key, ask: Some(ask), count: 1, first, why: Why::NoWorkers, changed: Revision(1) };
+        (row.key.clone(), row)
+    };
+    let lots = (0..DEMAND_LOTS_MAX + 5).map(lot).collect();
+    let open = open_demand(&lots, []);
+    assert_eq!(open.len(), DEMAND_LOTS_MAX);
+    assert!(open.iter().all(|demand| demand.ask.cpu_milli <= DEMAND_LOTS_MAX as u64));
 }
 
 #[test]
@@ -372,7 +390,7 @@ fn none_is_asked_for_where_workers_turn_out_too_small() {
     let demand = open_demand(&scenario.fleet.lots, &scenario.batch);
     let found = scenario.fleet.workers().iter().map(|worker| &*worker.spec);
     let template = corrected(&scenario.fleet.pools[0], found);
-    let room = domain::provisioning::PoolRoom::on_demand(&template);
+    let room = PoolRoom::on_demand(&template);
     let asked = |room| new_workers(&[room], &scenario.fleet, &demand, &scenario.policy).new_workers.len();
     assert_eq!(asked(room), 0);
     assert_eq!(asked(scenario.rooms()[0]), 1);
