@@ -7,6 +7,7 @@ mod cycle;
 mod housekeeping;
 mod look;
 mod mandate;
+mod pools;
 mod refill;
 mod report;
 mod silence;
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use cycle::Scheduled;
+pub use pools::PoolSettings;
 pub use report::{BatchReport, Observer};
 pub use silence::{Brake, Silence};
 pub use view::{Silent, View};

@@ -31,6 +31,27 @@ pub fn book(total: &Capacity, used: &mut Used, booking: &Booking) -> Result<(), 
     Ok(())
 }
 
+/// Books `booking` so many times, on the same devices, if all of them fit.
+pub fn book_times(total: &Capacity, used: &mut Used, booking: &Booking, times: u64) -> Result<(), NoRoom> {
+    let all = Booking {
+        cpu_milli: booking.cpu_milli.checked_mul(times).ok_or(NoRoom)?,
+        memory_mib: booking.memory_mib.checked_mul(times).ok_or(NoRoom)?,
+        gpu_milli: milli_times(booking, times).ok_or(NoRoom)?,
+        gpu_devices: booking.gpu_devices.clone(),
+    };
+    let containers = u32::try_from(times).ok().and_then(|times| used.containers.checked_add(times)).ok_or(NoRoom)?;
+    book(total, used, &all)?;
+    used.containers = containers;
+    Ok(())
+}
+
+fn milli_times(booking: &Booking, times: u64) -> Option<u32> {
+    if booking.gpu_devices.is_empty() {
+        return Some(0);
+    }
+    u32::try_from(times).ok()?.checked_mul(booking.gpu_milli)
+}
+
 /// Books what a worker already holds, whether or not it fits.
 pub fn adopt(used: &mut Used, booking: &Booking) {
     used.cpu_milli = used.cpu_milli.saturating_add(booking.cpu_milli);

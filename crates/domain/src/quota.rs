@@ -122,6 +122,13 @@ impl Usage {
         self.each(other, u64::saturating_add)
     }
 
+    /// So many times this.
+    #[must_use]
+    pub fn times(&self, count: u64) -> Self {
+        let count = Self { cpu_milli: count, memory_mib: count, gpu_milli: count, containers: count };
+        self.each(&count, u64::saturating_mul)
+    }
+
     /// This without `other`.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
@@ -148,6 +155,22 @@ impl Usage {
     /// Whether nothing is used.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How many more containers of `ask` pass no limit.
+    pub fn room_for(&self, ask: &Ask, limits: &QuotaLimits) -> u64 {
+        let needs = Self::of(ask);
+        let rows = [
+            (limits.cpu_milli, self.cpu_milli, needs.cpu_milli),
+            (limits.memory_mib, self.memory_mib, needs.memory_mib),
+            (limits.gpu_milli, self.gpu_milli, needs.gpu_milli),
+            (limits.containers, self.containers, needs.containers),
+        ];
+        let each = rows.into_iter().filter_map(|(limit, used, needs)| match limit {
+            Limit::AtMost(limit) => limit.saturating_sub(used).checked_div(needs),
+            Limit::Unlimited => None,
+        });
+        each.min().unwrap_or(u64::MAX)
     }
 
     /// The first limit that one more container of `ask` would pass: one that it can never fit, if there is such.

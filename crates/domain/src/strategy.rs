@@ -26,13 +26,32 @@ impl Amount {
         }
     }
 
+    /// Whether there is at least `other` of each resource.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self.cpu_milli >= other.cpu_milli && self.memory_mib >= other.memory_mib && self.gpu_milli >= other.gpu_milli
+    }
+
+    /// The larger of both, of each resource.
+    pub(crate) fn max(self, other: Self) -> Self {
+        self.each(other, u64::max)
+    }
+
+    /// The smaller of both, of each resource.
+    pub(crate) fn min(self, other: Self) -> Self {
+        self.each(other, u64::min)
+    }
+
+    fn each(self, other: Self, apply: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            cpu_milli: apply(self.cpu_milli, other.cpu_milli),
+            memory_mib: apply(self.memory_mib, other.memory_mib),
+            gpu_milli: apply(self.gpu_milli, other.gpu_milli),
+        }
+    }
+
     /// This without `other`, which is part of it.
     pub(crate) fn minus(self, other: Self) -> Self {
-        Self {
-            cpu_milli: self.cpu_milli - other.cpu_milli,
-            memory_mib: self.memory_mib - other.memory_mib,
-            gpu_milli: self.gpu_milli - other.gpu_milli,
-        }
+        self.each(other, |whole, part| whole - part)
     }
 }
 
@@ -48,10 +67,7 @@ impl Yardstick {
     pub(crate) fn of<'a>(totals: impl IntoIterator<Item = &'a Capacity>) -> Self {
         let mut largest = Amount::default();
         for total in totals {
-            let empty = Amount::left(total, &Used::default());
-            largest.cpu_milli = largest.cpu_milli.max(empty.cpu_milli);
-            largest.memory_mib = largest.memory_mib.max(empty.memory_mib);
-            largest.gpu_milli = largest.gpu_milli.max(empty.gpu_milli);
+            largest = largest.max(Amount::left(total, &Used::default()));
         }
         Self { largest }
     }
@@ -59,14 +75,16 @@ impl Yardstick {
     /// The sum over all resources, each in millionths of the largest total. CPU-only requests count GPUs too: else
     /// they would settle beside free ones and use up the cpu that these need.
     pub(crate) fn measure(&self, amount: Amount) -> u64 {
-        let millionths = |part: u64, whole: u64| match whole {
+        let shares = self.shares(amount);
+        shares.cpu_milli.saturating_add(shares.memory_mib).saturating_add(shares.gpu_milli)
+    }
+
+    /// Of each resource, how many millionths of the largest total.
+    pub(crate) fn shares(&self, amount: Amount) -> Amount {
+        amount.each(self.largest, |part, whole| match whole {
             0 => 0,
             _ => u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole)).unwrap_or(u64::MAX),
-        };
-        let cpu = millionths(amount.cpu_milli, self.largest.cpu_milli);
-        let memory = millionths(amount.memory_mib, self.largest.memory_mib);
-        let gpu = millionths(amount.gpu_milli, self.largest.gpu_milli);
-        cpu.saturating_add(memory).saturating_add(gpu)
+        })
     }
 }
 

@@ -142,6 +142,11 @@ impl Worker {
     pub fn free(&self) -> Free {
         self.spec.total.free(&self.used)
     }
+
+    /// Whether nothing is owned on it.
+    pub fn is_empty(&self) -> bool {
+        self.used == Used::default()
+    }
 }
 
 /// A worker as a store keeps it.

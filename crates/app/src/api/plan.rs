@@ -241,7 +241,7 @@ impl PlanAnswer {
         }
         answer.new_workers.extend(new_workers.iter().map(|new| NewWorkersDocument {
             pool: new.pool.to_string(),
-            count: new.count,
+            count: new.count(),
             for_ids: new.for_ids.iter().map(ToString::to_string).collect(),
         }));
         answer

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use domain::placement::{Candidate, Verdict, plan};
-use domain::provisioning::new_workers;
+use domain::placement::{Verdict, plan};
+use domain::provisioning::{Demand, PoolRoom, new_workers};
 
 use super::talk::{USAGE, say};
 use crate::api::json::{BadDocument, read};
@@ -80,15 +80,17 @@ fn plan_all(input: &PlanInput) -> PlanAnswer {
     let PlanInput { fleet, batch, policy } = input;
     let verdicts = plan(fleet, batch, policy);
     let mut after = fleet.clone();
-    let mut demand: Vec<&Candidate> = Vec::new();
+    let mut demand: Vec<Demand<'_>> = Vec::new();
     for (candidate, verdict) in batch.iter().zip(&verdicts) {
         match verdict {
             Verdict::Place { worker, booking, .. } => after.book(worker, &candidate.ask, booking),
-            Verdict::Wait { .. } if verdict.is_demand() => demand.push(candidate),
+            Verdict::Wait { .. } if verdict.is_demand() => demand.push(Demand::of_one(candidate)),
             Verdict::Wait { .. } => {}
         }
     }
-    PlanAnswer::of(batch, &verdicts, &new_workers(&fleet.pools, &after, &demand, policy))
+    let rooms: Vec<PoolRoom<'_>> = fleet.pools.iter().map(PoolRoom::on_demand).collect();
+    let growth = new_workers(&rooms, &after, &demand, policy);
+    PlanAnswer::of(batch, &verdicts, &growth.new_workers)
 }
 
 fn answer(path: &Path, bytes: &[u8]) -> anyhow::Result<PlanAnswer> {

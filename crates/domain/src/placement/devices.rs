@@ -1,6 +1,6 @@
 //! Which GPU devices of a worker a request gets.
 
-use crate::resources::{Capacity, GPU_WHOLE_MILLI, Used};
+use crate::resources::{Booking, Capacity, GPU_WHOLE_MILLI, Used};
 
 /// Whether `count` devices each have `milli` left.
 pub(crate) fn have_room(total: &Capacity, used: &Used, count: u32, milli: u32) -> bool {
@@ -18,6 +18,13 @@ pub(crate) fn choose(total: &Capacity, used: &Used, count: u32, milli: u32) -> O
     let mut indices: Vec<u32> = fullest.iter().map(|&(_, index)| index).collect();
     indices.sort_unstable();
     Some(indices)
+}
+
+/// How often in a row requests alike get the devices of this booking: they stay the fullest until one has no room.
+pub(crate) fn repeats(booking: &Booking, used: &Used) -> u64 {
+    let free = |&index: &u32| u64::from(GPU_WHOLE_MILLI.saturating_sub(used.gpu_milli_at(index)));
+    let each = booking.gpu_devices.iter().map(|index| free(index) / u64::from(booking.gpu_milli.max(1)));
+    each.min().unwrap_or(u64::MAX)
 }
 
 /// What is left of each device that has `milli` left, with its index.

@@ -3,6 +3,7 @@
 use super::devices;
 use crate::fleet::{CpuOnGpuWorkers, Policy};
 use crate::id::PoolName;
+use crate::ledger;
 use crate::request::{Ask, GpuAsk, GpuWish};
 use crate::resources::{Booking, Capacity, Used};
 use crate::strategy::Amount;
@@ -79,6 +80,24 @@ impl<'a> Need<'a> {
             None => (Vec::new(), 0),
         };
         Some(Booking { cpu_milli: self.ask.cpu_milli, memory_mib: self.memory_mib, gpu_devices, gpu_milli })
+    }
+
+    /// Books as many as fit on a worker of size `total`, one after the other and at most `count`; answers how many.
+    pub(crate) fn book(&self, total: &Capacity, used: &mut Used, count: u64) -> u64 {
+        let fits = |used: u64, more: u64, total: u64| total.saturating_sub(used) / more.max(1);
+        let by_cpu = fits(used.cpu_milli, self.ask.cpu_milli, total.cpu_milli);
+        let by_memory = fits(used.memory_mib, self.memory_mib, total.memory_mib);
+        let count = count.min(by_cpu).min(by_memory);
+        let mut booked = 0;
+        while booked < count {
+            let Some(booking) = self.booking(total, used) else { break };
+            let times = devices::repeats(&booking, used).min(count - booked);
+            if ledger::book_times(total, used, &booking, times).is_err() {
+                break;
+            }
+            booked += times;
+        }
+        booked
     }
 
     /// Where this worker's kind of GPU stands among those wished for; none if it stands in only by failover.

@@ -6,6 +6,8 @@ mod eligibility;
 mod explain;
 mod fitting;
 mod lots;
+mod packing;
+mod pools;
 mod preference;
 mod provisioning;
 mod quotas;

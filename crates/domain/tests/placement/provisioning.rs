@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use domain::placement::{Verdict, plan};
+use domain::provisioning::NewWorkers;
 use expect_test::expect;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -179,8 +180,8 @@ fn lines(requests: &[(u8, u8, u8, u8)], pool: (u8, u8, u8)) -> String {
 fn grown(scenario: &Scenario) -> (u64, Scenario) {
     let verdicts = plan(&scenario.fleet, &scenario.batch, &scenario.policy);
     let new = scenario.growth(&verdicts);
-    let count: u64 = new.iter().map(|new| new.count).sum();
-    let workers: BTreeMap<_, _> = new.iter().map(|new| (new.pool.clone(), new.count)).collect();
+    let count: u64 = new.iter().map(NewWorkers::count).sum();
+    let workers: BTreeMap<_, _> = new.iter().map(|new| (new.pool.clone(), new.count())).collect();
     (count, scenario.with_workers(&workers))
 }
 
@@ -222,7 +223,11 @@ proptest! {
         let (new, _) = grown(&Scenario::read(&lines(&requests, pool)));
         let share = |part: u8, whole: u8| u64::from(part) * 1_000_000 / u64::from(whole);
         let mut sizes: Vec<_> = requests.iter().map(|&(cpu, memory, ..)| (cpu, memory)).collect();
-        sizes.sort_by_key(|&(cpu, memory)| std::cmp::Reverse(share(cpu, pool.0) + share(memory, pool.1)));
+        // Of those that are equally large, requests alike follow each other.
+        let first = |size| requests.iter().position(|&(cpu, memory, ..)| (cpu, memory) == size);
+        sizes.sort_by_key(|&(cpu, memory)| {
+            (std::cmp::Reverse(share(cpu, pool.0) + share(memory, pool.1)), first((cpu, memory)))
+        });
         let mut bins: Vec<(u8, u8)> = Vec::new();
         for (cpu, memory) in sizes {
             match bins.iter_mut().find(|bin| bin.0 >= cpu && bin.1 >= memory) {

@@ -4,6 +4,8 @@
 //!     worker a cpu=4 memory=16Gi gpu=T4:2 pool=p status=cordoned priority=1 preemptible requires_pool_selector
 //!              machine=m workspace=w runtime=docker,process label.zone=eu used.cpu=1 used.memory=1Gi used.gpu=500,0
 //!     pool p max=3 cpu=4 ...          as a worker
+//!     pool p min=1 warm=1 add=2       and what the pool keeps, and how many more it may have now
+//!     idle a b                        workers that have had nothing to do for long
 //!     quota w cpu=24 memory=1Ti gpus=8 containers=10
 //!     used w cpu=12 ...               as a quota
 //!     request r cpu=1 memory=1Gi gpu=T4|A100:2x500 pool=p machine=m workspace=w runtime=docker preemptible
@@ -13,7 +15,7 @@
 //!
 //! Left out: a worker has 4 cpu and 16Gi, a request wants 1 cpu and 1Gi, and requests stand in the order written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strate
 use domain::id::{Attempt, GpuType, Incarnation, PoolName, Revision, WorkerId, Workspace};
 use domain::ledger;
 use domain::placement::{Candidate, Explanation, Verdict, explain, fitting, plan, sentence};
-use domain::provisioning::{NewWorkers, new_workers};
+use domain::provisioning::{Bound, Demand, Growth, NewWorkers, PoolRoom, new_workers, open_demand, surplus};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
 use domain::quota::{Limit, QuotaLimits, Usage};
 use domain::request::{Ask, GpuAsk, GpuWish, IfSilent, OrderKey};
@@ -30,17 +32,27 @@ use domain::wait::{LotKey, LotRow, Why};
 use domain::worker::{DEFAULT_POOL, DEFAULT_RUNTIME, Status, Worker, WorkerSpec};
 use expect_test::Expect;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Scenario {
     pub(crate) fleet: Fleet,
     pub(crate) policy: Policy,
     pub(crate) batch: Vec<Candidate>,
+    /// What each pool of the fleet keeps, and how many more it may have now.
+    kept: Vec<Kept>,
+    idle: BTreeSet<WorkerId>,
+}
+
+#[derive(Clone, Copy)]
+struct Kept {
+    workers_min: u64,
+    warm: u64,
+    may_add: u64,
 }
 
 /// Plans the batch and compares what became of each request, in the order written.
 #[expect(clippy::needless_pass_by_value, reason = "a table reads better without an ampersand")]
 pub(crate) fn check(scenario: &str, expected: Expect) {
-    let Scenario { fleet, policy, batch } = Scenario::read(scenario);
+    let Scenario { fleet, policy, batch, .. } = Scenario::read(scenario);
     let mut table = String::new();
     for (candidate, verdict) in batch.iter().zip(plan(&fleet, &batch, &policy)) {
         let _ = writeln!(table, "{}", decision(candidate, &verdict));
@@ -51,7 +63,7 @@ pub(crate) fn check(scenario: &str, expected: Expect) {
 /// Explains the last request of the scenario: who takes it, who does not, and the sentence.
 #[expect(clippy::needless_pass_by_value, reason = "a table reads better without an ampersand")]
 pub(crate) fn check_explain(scenario: &str, expected: Expect) {
-    let Scenario { fleet, policy, batch } = Scenario::read(scenario);
+    let Scenario { fleet, policy, batch, .. } = Scenario::read(scenario);
     let candidate = batch.last().expect("a scenario has a request to explain");
     let explanation = explain(&fleet, candidate, &policy);
     let Explanation { fits, rules, verdict } = &explanation;
@@ -73,9 +85,36 @@ pub(crate) fn check_growth(scenario: &str, expected: Expect) {
             let _ = writeln!(table, "{}", decision(candidate, verdict));
         }
     }
-    for NewWorkers { pool, count, for_ids } in scenario.growth(&verdicts) {
-        let ids: Vec<String> = for_ids.iter().map(ToString::to_string).collect();
-        let _ = writeln!(table, "{count} of {pool} for {}", ids.join(" "));
+    for new in scenario.growth(&verdicts) {
+        let ids: Vec<String> = new.for_ids.iter().map(ToString::to_string).collect();
+        let _ = writeln!(table, "{} of {} for {}", new.count(), new.pool, ids.join(" "));
+    }
+    expected.assert_eq(&table);
+}
+
+/// Lays the batch and the lots, none of which is placed yet, and compares what each pool grows by and why, what stays
+/// unserved and why, and which idle workers may go.
+#[expect(clippy::needless_pass_by_value, reason = "a table reads better without an ampersand")]
+pub(crate) fn check_pools(scenario: &str, expected: Expect) {
+    let scenario = Scenario::read(scenario);
+    let (Growth { new_workers, unserved }, going) = (scenario.open_growth(), scenario.surplus());
+    let mut table = String::new();
+    for NewWorkers { pool, for_min, for_demand, for_warm, for_ids } in new_workers {
+        let ids: Vec<String> = for_ids.iter().map(|id| format!(" {id}")).collect();
+        let _ = write!(table, "{pool}: {for_min} for min, {for_demand} for demand, {for_warm} for warm;");
+        let _ = writeln!(table, "{}", ids.concat());
+    }
+    for (bound, count) in unserved {
+        let why = match bound {
+            Bound::Quota => "quota".to_owned(),
+            Bound::NoTemplate => "no template".to_owned(),
+            Bound::WorkersMax(pool) => format!("{pool} at its max"),
+            Bound::MayAdd(pool) => format!("no more of {pool} now"),
+        };
+        let _ = writeln!(table, "{count} unserved: {why}");
+    }
+    for id in going {
+        let _ = writeln!(table, "{id} may go");
     }
     expected.assert_eq(&table);
 }
@@ -127,7 +166,12 @@ impl Scenario {
             match kind {
                 "policy" => scenario.read_policy(rest),
                 "worker" => workers.push(read_worker(rest)),
-                "pool" => scenario.fleet.pools.push(read_pool(rest)),
+                "pool" => {
+                    let (pool, kept) = read_pool(rest);
+                    scenario.fleet.pools.push(pool);
+                    scenario.kept.push(kept);
+                }
+                "idle" => scenario.idle = rest.split(' ').map(named).collect(),
                 "quota" => {
                     let (workspace, limits) = read_quota(rest);
                     let quotas = scenario.policy.quotas.get_or_insert_with(Quotas::default);
@@ -165,11 +209,32 @@ impl Scenario {
                     let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
                     *usage = usage.plus(&Usage::of(&candidate.ask));
                 }
-                Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(candidate),
+                Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(Demand::of_one(candidate)),
                 Verdict::Wait { .. } => {}
             }
         }
-        new_workers(&fleet.pools, &fleet, &unplaced, &self.policy)
+        new_workers(&self.rooms(), &fleet, &unplaced, &self.policy).new_workers
+    }
+
+    /// The pools as they may change now.
+    pub(crate) fn rooms(&self) -> Vec<PoolRoom<'_>> {
+        let pools = self.fleet.pools.iter().zip(&self.kept);
+        let room = |(template, kept): (_, &Kept)| {
+            let Kept { workers_min, warm, may_add } = *kept;
+            PoolRoom { template, workers_min, warm, may_add }
+        };
+        pools.map(room).collect()
+    }
+
+    /// What the fleet should grow by for the batch and the lots, none of which is placed yet.
+    pub(crate) fn open_growth(&self) -> Growth {
+        new_workers(&self.rooms(), &self.fleet, &open_demand(&self.fleet.lots, &self.batch), &self.policy)
+    }
+
+    /// The idle workers that may go.
+    pub(crate) fn surplus(&self) -> Vec<WorkerId> {
+        let demand = open_demand(&self.fleet.lots, &self.batch);
+        surplus(&self.rooms(), &self.fleet, &self.idle, &demand, &self.policy)
     }
 
     /// The same with so many more available workers of each pool.
@@ -182,7 +247,7 @@ impl Scenario {
                 fleet.put(Worker { id, spec, status, incarnation: Incarnation(1), used });
             }
         }
-        Self { fleet, policy: self.policy.clone(), batch: self.batch.clone() }
+        Self { fleet, ..self.clone() }
     }
 
     fn read_policy(&mut self, rest: &str) {
@@ -275,16 +340,20 @@ fn read_status(word: &str) -> Status {
     all.into_iter().find(|status| status.as_str() == word).expect(word)
 }
 
-fn read_pool(rest: &str) -> PoolTemplate {
+fn read_pool(rest: &str) -> (PoolTemplate, Kept) {
     let (pool, rest) = name_and_fields(rest);
     let (mut spec, mut workers_max) = (WorkerSpec { pool: named(pool), ..blank_spec() }, 10);
+    let mut kept = Kept { workers_min: 0, warm: 0, may_add: u64::MAX };
     for (name, value) in fields(rest) {
         match name {
             "max" => workers_max = value.parse().expect(value),
+            "min" => kept.workers_min = value.parse().expect(value),
+            "warm" => kept.warm = value.parse().expect(value),
+            "add" => kept.may_add = value.parse().expect(value),
             _ => assert!(read_spec_field(&mut spec, name, value), "a pool has no {name}"),
         }
     }
-    PoolTemplate { name: named(pool), spec: Arc::new(spec), workers_max }
+    (PoolTemplate { name: named(pool), spec: Arc::new(spec), workers_max }, kept)
 }
 
 fn read_quota(rest: &str) -> (Workspace, QuotaLimits) {
