@@ -22,7 +22,8 @@ use crate::api::period::parse_period;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerDocument {
-    /// Its name.
+    /// Its name; a template has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Its pool; `default` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
