@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use app::config::ProviderConfig;
 use app::providers::open;
+use domain::model::placements::NewWorker;
+use domain::worker::WorkerSpec;
 use ports::{AddOutcome, PortError, PortResult, ProviderRemoveOutcome, WorkerProvider};
 use serde_json::{Value, json};
 
@@ -53,6 +55,30 @@ fn unavailable<T: std::fmt::Debug>(answer: PortResult<T>) -> String {
     }
 }
 
+/// An example of the reference.
+fn documented(index: usize) -> Value {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/provider.md");
+    let page = fs::read_to_string(page).unwrap();
+    let block = page.split("```json\n").nth(index + 1).unwrap().split("```").next().unwrap();
+    serde_json::from_str(block).unwrap()
+}
+
+/// A worker as the reference has it.
+fn in_the_documents(id: &str) -> NewWorker {
+    let mut spec = WorkerSpec::clone(&new_worker(id).spec);
+    (spec.total.cpu_milli, spec.total.memory_mib) = (4_000, 8_192);
+    spec.labels.insert("zone".into(), "b".into());
+    NewWorker { spec: Arc::new(spec), boot_within: Duration::from_millis(299_001), ..new_worker(id) }
+}
+
+/// A question, as if the server were where the reference has it.
+fn with_server(question: Value) -> serde_json::Map<String, Value> {
+    let Value::Object(mut question) = question else { panic!("{question}") };
+    let server = question.insert("server".to_owned(), json!("http://127.0.0.1:7070"));
+    assert!(server.is_some_and(|server| server.as_str().unwrap().starts_with("http://127.0.0.1:")));
+    question
+}
+
 #[tokio::test]
 async fn a_program_is_asked_as_the_protocol_says() {
     let program = Program::new().await;
@@ -60,24 +86,25 @@ async fn a_program_is_asked_as_the_protocol_says() {
         |name: &str| -> Value { serde_json::from_slice(&fs::read(program.path().join(name)).unwrap()).unwrap() };
     let answer =
         |name: &str, answer: &str| program.says(&format!("cat > {}/{name}; echo '{answer}'", program.path().display()));
-    let outcomes = r#"{"outcomes":[{"id":"w2","outcome":"failed","why":"sold out"},{"id":"w1","outcome":"coming"}]}"#;
-    let added = answer("add", outcomes).add(vec![new_worker("w1"), new_worker("w2")]).await.unwrap();
-    assert_eq!(added, [AddOutcome::Coming, AddOutcome::Failed("sold out".to_owned())], "in the order of the question");
-    let worker = json!({ "pool": "burst", "cpu_milli": 1999, "memory_mib": 1025, "runtime": "process", "labels": { "zone": "b=c" } });
-    let url = program.ground.bench.url();
-    let expected = json!({
-        "version": 1, "call": "add", "cell": "main", "pool": "burst", "server": url,
-        "workers": [
-            { "id": "w1", "worker": worker, "boot_within_s": 61 },
-            { "id": "w2", "worker": worker, "boot_within_s": 61 },
-        ],
-    });
-    assert_eq!(asked("add"), expected);
+    let [question, outcomes] = [0, 1].map(documented);
+    let added = answer("add", &outcomes.to_string()).add(["burst-1", "burst-2"].map(in_the_documents).to_vec()).await;
+    let sold_out = AddOutcome::Failed("no quota left in this region".to_owned());
+    assert_eq!(added.unwrap(), [AddOutcome::Coming, sold_out]);
+    assert_eq!(Value::Object(with_server(asked("add"))), question);
+
+    let (first, second) = (r#"{"id":"w1","outcome":"failed"}"#, r#"{"id":"w2","outcome":"coming"}"#);
+    let added = answer("add", &format!(r#"{{"outcomes":[{second},{first}]}}"#));
+    let added = added.add(vec![new_worker("w1"), new_worker("w2")]).await.unwrap();
+    assert!(
+        matches!(&added[..], [AddOutcome::Failed(_), AddOutcome::Coming]),
+        "in the order of the question: {added:?}"
+    );
 
     let removed =
         answer("remove", r#"{"outcomes":[{"id":"w1","outcome":"gone"}]}"#).remove(ids(&["w1"])).await.unwrap();
     assert_eq!(removed, [ProviderRemoveOutcome::Gone]);
     assert_eq!((&asked("remove")["call"], &asked("remove")["workers"]), (&json!("remove"), &json!([{ "id": "w1" }])));
+    assert_eq!(answer("list", &documented(2).to_string()).list().await.unwrap(), ids(&["burst-1"]));
     assert_eq!(answer("list", r#"{"workers":["w2","w1"]}"#).list().await.unwrap(), ids(&["w1", "w2"]));
     assert_eq!((&asked("list")["call"], asked("list").get("workers")), (&json!("list"), None));
 }

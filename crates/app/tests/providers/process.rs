@@ -137,3 +137,37 @@ async fn an_agent_that_ends_at_once_says_why_and_hurts_no_other() {
     assert!(why.contains("belongs to worker other"), "{why}");
     ground.available("w2").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_boots_is_pending_and_then_available() {
+    let ground = Ground::new().await;
+    let provider = opened(&ground, &["--boot-delay", "1s"]);
+    assert_eq!(provider.add(vec![new_worker("w1")]).await.unwrap(), [AddOutcome::Coming]);
+    let mut seen = Vec::new();
+    while seen.last() != Some(&json!("available")) {
+        let (_, list) = ground.bench.get("/v1/workers").await;
+        let status = list["workers"][0]["status"].clone();
+        if seen.last() != Some(&status) {
+            seen.push(status);
+        }
+        assert!(seen.len() < 4, "{seen:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    seen.retain(|status| !status.is_null());
+    assert_eq!(seen, ["pending", "available"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_runs_what_its_template_says_that_it_can() {
+    let ground = Ground::new().await;
+    let provider = opened(&ground, &[]);
+    let mut worker = new_worker("w1");
+    let simulate = domain::id::Runtime::new("simulate").unwrap();
+    worker.spec = Arc::new(domain::worker::WorkerSpec { runtimes: vec![simulate], ..(*worker.spec).clone() });
+    assert_eq!(provider.add(vec![worker]).await.unwrap(), [AddOutcome::Coming]);
+    assert_eq!(ground.available("w1").await["runtime"], "simulate");
+    let request = json!({ "id": "a", "command": ["no", "such", "command"], "runtime": "simulate", "pool": "burst" });
+    ground.bench.submit(request).await;
+    let (_, ended) = ground.bench.get("/v1/containers/a?wait=9000&until=ended").await;
+    assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("succeeded"), &json!(0)), "{ended}");
+}
