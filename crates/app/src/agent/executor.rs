@@ -20,7 +20,8 @@ pub trait Executor: Send {
     /// told; an agent may have died between settling and discarding it.
     fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>>;
 
-    /// Starts the container, and if it can outlive the agent, writes the intent to disk before; at or after `start_by_ms`, on the boot clock, nothing begins.
+    /// Starts the container, its intent written to disk before if it can outlive the agent; at or after `start_by_ms`,
+    /// on the boot clock, nothing begins.
     /// Exactly one end is told for it, unless this fails.
     fn start(&mut self, order: &StartOrder, start_by_ms: u64) -> anyhow::Result<()>;
 

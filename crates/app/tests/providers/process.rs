@@ -59,6 +59,25 @@ async fn a_dead_agent_is_no_zombie_and_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_outlives_whoever_started_it_and_is_found_by_the_next() {
+    let ground = Ground::new().await;
+    let first = opened(&ground, &[]);
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(first.add(vec![new_worker("w1")])).unwrap()
+    });
+    assert_eq!(server.join().unwrap(), [AddOutcome::Coming]);
+    let pid = only(&ground);
+    let next = opened(&ground, &[]);
+    assert_eq!(next.list().await.unwrap(), ids(&["w1"]));
+    ground.available("w1").await;
+    assert_eq!(next.add(vec![new_worker("w1")]).await.unwrap(), [AddOutcome::Coming]);
+    assert_eq!(only(&ground), pid);
+    assert_eq!(next.remove(ids(&["w1"])).await.unwrap(), [ProviderRemoveOutcome::Gone]);
+    assert!(ground.agents().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pid_that_is_a_strangers_by_now_gets_no_signal() {
     let ground = Ground::new().await;
     let provider = opened(&ground, &[]);

@@ -1,6 +1,6 @@
 //! Containers that are pretended: nothing is started, and each is over when its command would be.
 //!
-//! A command `sleep N` takes N seconds; any other ends at once. What is simulated is in the agent's memory alone, for it
+//! A command `sleep N` takes N seconds; any other ends at once. What is simulated is in the agent's memory alone, and
 //! ends with the agent: one that starts again registers without it, and it runs again as the next attempt.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
