@@ -11,6 +11,8 @@ pub mod data;
 mod driver;
 pub mod executor;
 pub mod files;
+mod fuse;
+pub mod leftovers;
 pub mod procfs;
 pub mod record;
 pub mod shim;
@@ -20,10 +22,12 @@ use std::env::VarError;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use domain::id::WorkerId;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use domain::worker::DEFAULT_RUNTIME;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{self, Sender};
 
@@ -33,8 +37,10 @@ use self::data::Folder;
 use self::driver::{Driver, Outcome};
 use self::executor::Executor;
 use self::executor::process::{ProcessExecutor, Setting, gpu_devices};
+use self::executor::simulate::SimulateExecutor;
+use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
-use crate::api::worker::{OneOrMany, WorkerDocument};
+use crate::api::worker::{HOOK_RUNTIME, OneOrMany, SIMULATE_RUNTIME, WorkerDocument};
 
 /// Where a server is, if nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
@@ -47,6 +53,7 @@ const EXIT_REFUSED: u8 = 4;
 
 /// `stowplan agent`: offers this machine, or a part of it, to a server.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct AgentArgs {
     /// The worker's name.
     #[arg(long)]
@@ -93,9 +100,43 @@ pub struct AgentArgs {
     /// How to log, on standard error.
     #[arg(long, value_enum, default_value_t)]
     pub log: LogFormat,
+    /// What runs its containers, and the runtime that requests name to get it.
+    #[arg(long, value_enum, default_value_t)]
+    pub executor: ExecutorKind,
+    /// The program that runs what is placed here, with executor hook.
+    #[arg(long, value_name = "PROGRAM")]
+    pub hook: Option<PathBuf>,
+    /// Registers at once, and is ready for work only after this long, as a machine that boots; for tests of pools.
+    #[arg(long, value_name = "TIME", value_parser = parse_delay)]
+    pub boot_delay: Option<Duration>,
+    /// Leads a session of its own, so that it outlives the one of whoever started it.
+    #[arg(long, hide = true)]
+    pub detach: bool,
     /// When standard input ends: drain, leave, and exit.
     #[arg(long, hide = true)]
     pub drain_on_stdin_eof: bool,
+}
+
+/// What runs an agent's containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExecutorKind {
+    /// Each is a process of this machine.
+    #[default]
+    Process,
+    /// Nothing runs: each is over when its command, `sleep N`, would be; any other ends at once.
+    Simulate,
+    /// A program of the operator's runs them.
+    Hook,
+}
+
+impl ExecutorKind {
+    fn runtime(self) -> &'static str {
+        match self {
+            Self::Process => DEFAULT_RUNTIME,
+            Self::Simulate => SIMULATE_RUNTIME,
+            Self::Hook => HOOK_RUNTIME,
+        }
+    }
 }
 
 /// How log lines look.
@@ -122,15 +163,23 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     label.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| format!("{text:?} is no NAME=VALUE"))
 }
 
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    parse_period(text).map_err(|bad| bad.to_string())
+}
+
 /// Runs the agent until it is told to leave. A signal ends it at once, and leaves what it runs to its shims.
 pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     start_logging(args.log);
+    if args.detach {
+        setsid().context("failed to begin a session")?;
+    }
     let id = args.id.as_str();
     let worker = document(&args)?;
     if let Err(bad) = worker.to_spec() {
         eprintln!("error: {bad}");
         return Ok(ExitCode::from(EXIT_USAGE));
     }
+    let hook = hook(&args)?;
     let gpu_count = args.gpu.as_ref().map_or(0, |(_, count)| *count);
     let gpu_devices = gpu_devices(std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(), gpu_count)?;
     let server = args.server.clone().or_else(|| std::env::var("STOWPLAN_SERVER").ok());
@@ -138,10 +187,16 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(id));
     let folder = Folder::open(&path, id, &data::machine_id())?;
     let (data, key) = (folder.path().to_owned(), folder.key().to_owned());
-    let setting = Setting { data, key: key.clone(), worker: id.to_owned(), gpu_devices };
+    let setting = Setting { data, key: key.clone(), worker: id.to_owned(), gpu_devices, hook };
     let (happenings_in, happenings) = mpsc::channel(HAPPENINGS_MAX);
-    let executors: Vec<Box<dyn Executor>> = vec![Box::new(ProcessExecutor::new(setting, happenings_in))];
-    let driver = Driver::new(Identity { worker, key }, folder, client, executors, happenings)?;
+    let executor: Box<dyn Executor> = match args.executor {
+        ExecutorKind::Simulate => Box::new(SimulateExecutor::new(setting, happenings_in)?),
+        ExecutorKind::Process | ExecutorKind::Hook => Box::new(ProcessExecutor::new(setting, happenings_in)),
+    };
+    let mut driver = Driver::new(Identity { worker, key }, folder, client, vec![executor], happenings)?;
+    if let Some(delay) = args.boot_delay {
+        driver.boot_for(delay);
+    }
     if args.drain_on_stdin_eof {
         leave_at_stdin_eof(driver.events());
     }
@@ -196,10 +251,24 @@ fn document(args: &AgentArgs) -> anyhow::Result<WorkerDocument> {
         requires_pool_selector: args.requires_pool_selector,
         machine: args.machine.clone(),
         workspace: args.workspace.clone(),
-        runtime: Some(OneOrMany::One(domain::worker::DEFAULT_RUNTIME.to_owned())),
+        runtime: Some(OneOrMany::One(args.executor.runtime().to_owned())),
         labels: BTreeMap::from_iter(args.labels.clone()),
         ..WorkerDocument::default()
     })
+}
+
+/// The hook as every container's shim finds it, whatever folder it works in.
+fn hook(args: &AgentArgs) -> anyhow::Result<Option<PathBuf>> {
+    match (args.executor, &args.hook) {
+        (ExecutorKind::Hook, None) => bail!("--executor hook needs a program\nnext: name it with --hook PROGRAM"),
+        (ExecutorKind::Hook, Some(hook)) => {
+            let path = hook.canonicalize().with_context(|| format!("failed to find the hook {}", hook.display()))?;
+            anyhow::ensure!(path.to_str().is_some(), "the hook's path, {}, is no text", path.display());
+            Ok(Some(path))
+        }
+        (_, Some(_)) => bail!("--hook is of use with --executor hook only\nnext: add it, or leave --hook out"),
+        (_, None) => Ok(None),
+    }
 }
 
 /// The machine's memory, in whole MiB.

@@ -1,5 +1,6 @@
 //! What a server is told: defaults, a file, `STOWPLAN_*` variables and flags, the later over the earlier.
 
+mod pools;
 mod read;
 
 use std::fmt;
@@ -20,6 +21,8 @@ use crate::api::quantity::Quantity;
 use crate::api::quota::QuotaDocument;
 use crate::api::token::Token;
 
+use pools::PoolSection;
+pub use pools::{PoolConfig, ProviderConfig};
 pub use read::{Origin, Settled, settle};
 
 /// The file that is read if it is there and no other is named.
@@ -111,6 +114,7 @@ struct Document {
     cpu_on_gpu_workers: String,
     failover: BTreeMap<String, Vec<String>>,
     quota: QuotaSection,
+    pools: BTreeMap<String, PoolSection>,
     keepalive: String,
     grace: String,
     keep_ended: String,
@@ -188,6 +192,8 @@ pub struct Config {
     pub batch: BatchPolicy,
     /// How they are placed, quotas included.
     pub policy: Policy,
+    /// The pools, by name.
+    pub pools: Vec<PoolConfig>,
     /// How long a worker may be silent.
     pub keepalive: Duration,
     /// How long after that its work is given away.

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod failpoints;
 pub mod http;
 pub mod observe;
+pub mod providers;
 pub mod scheduler;
 pub mod serve;
 pub mod wiring;

@@ -20,7 +20,8 @@ const ROOMS: &[Room] = &[
     Room { name: "embedded", crates: &["domain", "ports"], modules: &[] },
     // Decorators of ports, metrics and logs; it is told what the scheduler did.
     Room { name: "observe", crates: &["domain", "ports"], modules: &["scheduler"] },
-    Room { name: "providers", crates: &["domain", "ports"], modules: &["api"] },
+    // They are opened as the configuration says, and one of them starts agents, ends them, and clears up after them.
+    Room { name: "providers", crates: &["domain", "ports"], modules: &["agent", "api", "config"] },
     // What crosses the wire, and so neither side's inside.
     Room { name: "api", crates: &["domain"], modules: &[] },
     Room { name: "http", crates: &["domain", "ports"], modules: &["api"] },

@@ -7,6 +7,7 @@
 //! - A registration carries all that is held and all ends not yet acknowledged. Answers to earlier calls, and orders
 //!   not yet begun, are dropped before it, the latter as ends `not_started`.
 //! - Only an accepted call moves the deadline: to its sending + keepalive.
+//! - A machine that boots registers as not ready, and once more when it is.
 //! - What was answered `kill` makes the registration incomplete: no orders until it is gone and the agent has
 //!   registered again without it.
 //! - What was handed out is remembered for an hour after its end: a late order starts nothing twice.
@@ -53,6 +54,8 @@ pub enum Event {
     Happened(Happening),
     /// A call was answered, or failed. Exactly one for each [`Action::Send`].
     Answered(Ticket, Answer),
+    /// The machine has booted: it can run containers now.
+    Ready,
     /// Whoever started the agent wants it to empty itself, leave the cell, and exit.
     Leave,
 }
@@ -164,9 +167,10 @@ enum Link {
     /// Not registered, or told to register again.
     Away,
     Registering(Registration),
-    /// Registered; `complete` unless it was answered `kill`.
+    /// Registered; `complete` unless it was answered `kill`, and `ready` if it said so.
     Up {
         complete: bool,
+        ready: bool,
     },
     /// Calls no more; exits once nothing is left alive.
     Closing(Farewell),
@@ -177,6 +181,7 @@ enum Link {
 #[derive(Debug, Clone)]
 pub struct Core {
     identity: Identity,
+    ready: bool,
     incarnation: u64,
     link: Link,
     lanes: Lanes,
@@ -198,6 +203,7 @@ impl Core {
     pub fn new(identity: Identity, past: Past) -> Self {
         Self {
             identity,
+            ready: true,
             incarnation: past.incarnation,
             link: Link::Away,
             lanes: Lanes::default(),
@@ -212,6 +218,11 @@ impl Core {
             said: None,
             table: Table::new(past.held, past.ends, past.settled),
         }
+    }
+
+    /// Says, before anything else happens, that the machine boots: it registers as not ready until [`Event::Ready`].
+    pub fn boot(&mut self) {
+        self.ready = false;
     }
 
     /// Takes in what happened at `now_ms`, and answers what to do.
@@ -230,6 +241,7 @@ impl Core {
                     self.answered(now_ms, sent_ms, ticket.lane, answer, &mut out);
                 }
             }
+            Event::Ready => self.ready = true,
             Event::Leave => self.leaving = self.leaving.take().or(Some(Leaving::new(now_ms))),
         }
         self.table.forget_old(now_ms, &mut out);
@@ -354,11 +366,11 @@ impl Core {
 
     /// The calls that there is a reason for, be they due or not.
     fn wanted(&self) -> Vec<Lane> {
-        let Link::Up { complete } = self.link else {
+        let Link::Up { complete, ready } = self.link else {
             return if matches!(self.link, Link::Away) { vec![Lane::Register] } else { Vec::new() };
         };
         let wishes = [
-            (Lane::Register, !complete && !self.table.is_killing()),
+            (Lane::Register, (!complete || ready != self.ready) && !self.table.is_killing()),
             (Lane::Beat, true),
             (Lane::Report, self.table.has_news()),
             (Lane::Take, complete),

@@ -2,7 +2,8 @@
 //!
 //! `identity.json`, made once; `incarnation`; `deadline.json`, the lease that the shims read; `settled`, a line for
 //! each end acknowledged within the last hour; `containers/`, a folder for each container (see [`super::record`]);
-//! `lock`, held by the agent that uses the folder.
+//! `lock`, held by the agent that uses the folder; `process.json`, which process that is, or was; `left`, if the worker
+//! has left its cell.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -12,15 +13,22 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use rustix::process::getpid;
 use serde::{Deserialize, Serialize};
 
 use super::clock;
 use super::files::{self, Outlives};
+use super::procfs::ProcessIdentity;
 use super::record::{Lease, lease_path, records_path};
 use crate::api::calls::{PlacementName, Report};
 
 /// Lines of `settled` that are no longer needed are dropped when there are more of them than this.
 const STALE_LINES_MAX: usize = 1_000;
+
+/// Names the agent's process.
+const PROCESS: &str = "process.json";
+/// Is there once the worker has left.
+const LEFT: &str = "left";
 
 /// Who a folder belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +71,9 @@ impl Folder {
         let settled = read_settled(&path.join("settled"));
         let journal = open_journal(&path.join("settled")).with_context(failed)?;
         let boot = clock::boot_id().context("failed to read the boot id")?;
+        let process = ProcessIdentity::of(getpid().as_raw_pid());
+        files::replace_json(&path.join(PROCESS), &process, Outlives::Processes).with_context(failed)?;
+        let _ = fs::remove_file(path.join(LEFT));
         let mut folder = Self { path, owner, boot, settled, journal, journal_lines: 0, _lock: lock };
         folder.compact()?;
         Ok(folder)
@@ -130,6 +141,11 @@ impl Folder {
         self.path.join("leaving")
     }
 
+    /// Notes that the worker has left its cell.
+    pub fn note_left(&self) -> std::io::Result<()> {
+        files::replace(&self.path.join(LEFT), b"", Outlives::PowerFailure)
+    }
+
     /// What ended within the last hour and is acknowledged, with how long ago, oldest first.
     pub fn settled(&self) -> Vec<(u64, Report)> {
         let now = wall_ms();
@@ -174,6 +190,17 @@ impl Folder {
         self.journal_lines = self.settled.len();
         Ok(())
     }
+}
+
+/// The agent that runs on the folder at `path`, if one does. Nothing is opened or locked.
+pub fn running(path: &Path) -> Option<ProcessIdentity> {
+    let process = files::read_json::<Option<ProcessIdentity>>(&path.join(PROCESS)).ok().flatten().flatten();
+    process.filter(ProcessIdentity::is_alive)
+}
+
+/// Whether the worker of the folder at `path` has left its cell.
+pub fn has_left(path: &Path) -> bool {
+    path.join(LEFT).exists()
 }
 
 /// Which machine this is, so that a folder copied to another one is noticed.

@@ -75,6 +75,16 @@ impl Driver {
         Ok(Self { core, folder, client, executors, raised, returns, inbox, answers, happenings })
     }
 
+    /// Registers as booting, and as ready after this long.
+    pub(super) fn boot_for(&mut self, delay: Duration) {
+        self.core.boot();
+        let events = self.events();
+        tokio::spawn(async move {
+            sleep(delay).await;
+            let _ = events.send(Event::Ready).await;
+        });
+    }
+
     /// Where to send [`Event::Leave`].
     pub(super) fn events(&self) -> Sender<Event> {
         self.answers.clone()
@@ -112,6 +122,11 @@ impl Driver {
                         if farewell == Farewell::Left {
                             // The worker is gone, and its drain with it.
                             let _ = self.folder.forget_leaving();
+                        }
+                        if matches!(farewell, Farewell::Left | Farewell::Removed)
+                            && let Err(error) = self.folder.note_left()
+                        {
+                            tracing::warn!(%error, "a provider may start this worker again");
                         }
                         return Some(farewell);
                     }

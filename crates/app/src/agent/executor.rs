@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::calls::{Hold, PlacementName, Report, StartOrder};
 
+mod hook;
 pub mod process;
+pub mod simulate;
 
 /// Something that runs containers.
 ///
 /// Its methods return at once. What happens to a container is told later, to the sender that the executor was made
-/// with. A container that was started outlives the agent; [`Executor::recover`] finds it again.
+/// with. A container whose processes outlive the agent is found again by [`Executor::recover`].
 pub trait Executor: Send {
     /// The runtime that requests name to get it.
     fn runtime(&self) -> &'static str;
@@ -18,7 +20,8 @@ pub trait Executor: Send {
     /// told; an agent may have died between settling and discarding it.
     fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>>;
 
-    /// Writes the intent to disk, then starts the container; at or after `start_by_ms`, on the boot clock, nothing begins.
+    /// Starts the container, its intent written to disk before if it can outlive the agent; at or after `start_by_ms`,
+    /// on the boot clock, nothing begins.
     /// Exactly one end is told for it, unless this fails.
     fn start(&mut self, order: &StartOrder, start_by_ms: u64) -> anyhow::Result<()>;
 

@@ -38,6 +38,17 @@ impl ProcessIdentity {
     }
 }
 
+/// Sends `signal` to this very process, if it still runs.
+pub fn signal(process: &ProcessIdentity, signal: Signal) {
+    let Some(pid) = Pid::from_raw(process.pid) else { return };
+    // The descriptor pins the process: who is the same after it was opened is whom the signal reaches.
+    if let Ok(opened) = pidfd_open(pid, PidfdFlags::empty())
+        && process.is_alive()
+    {
+        let _ = pidfd_send_signal(opened, signal);
+    }
+}
+
 /// Kills what is left of a container whose shim is gone, and says whether anything was.
 ///
 /// Its leader is known by its identity; the others by `marks`, variables of the container's environment that nothing

@@ -34,6 +34,8 @@ pub struct Assignment {
     pub env: BTreeMap<String, String>,
     /// The working folder; an empty one of its own if absent.
     pub cwd: Option<String>,
+    /// What a worker's hook reads on its standard input: it then stands in the place of the request's command.
+    pub hook_input: Option<String>,
     /// How long it may run.
     pub timeout_ms: Option<u64>,
     /// From TERM to KILL.
@@ -183,8 +185,7 @@ impl Record {
 
     /// The agent's lease, if it is of this agent and this boot.
     pub fn lease(&self, key: &str, boot: &str) -> Option<Lease> {
-        let lease = files::read_json::<Lease>(&lease_path(self.dir.parent()?.parent()?)).ok().flatten()?;
-        (lease.key == key && lease.boot == boot).then_some(lease)
+        read_lease(self.dir.parent()?.parent()?, key, boot)
     }
 
     /// Removes the folder and all that is in it.
@@ -205,6 +206,12 @@ impl Record {
 /// Where the lease of the agent with the data folder `data` is; the records are in a folder beside it.
 pub fn lease_path(data: &Path) -> PathBuf {
     data.join("deadline.json")
+}
+
+/// The lease of the agent with the data folder `data`, if it is of this key and this boot.
+pub fn read_lease(data: &Path, key: &str, boot: &str) -> Option<Lease> {
+    let lease = files::read_json::<Lease>(&lease_path(data)).ok().flatten()?;
+    (lease.key == key && lease.boot == boot).then_some(lease)
 }
 
 /// Where the record of `placement` is in the agent's data folder.
@@ -235,6 +242,7 @@ pub(super) fn assignment() -> Assignment {
         command: vec!["true".to_owned()],
         env: BTreeMap::new(),
         cwd: None,
+        hook_input: None,
         timeout_ms: None,
         kill_after_ms: 10_000,
         if_silent: IfSilent::Stop,

@@ -4,7 +4,6 @@
 //! It is synchronous, in a session of its own, and waits in one `poll` for all that can happen. As the subreaper of
 //! everything below it, it leaves no process of the container behind.
 
-mod fuse;
 mod output;
 mod program;
 mod tail;
@@ -25,9 +24,9 @@ use rustix::process::{
 };
 use rustix::stdio::{stdin, stdout};
 
-use self::fuse::{Blow, Fuse};
 use self::output::Output;
 use super::clock::{self, Alarm};
+use super::fuse::{self, Blow, Fuse};
 use super::procfs::{self, ProcessIdentity};
 use super::record::{Assignment, Record};
 use crate::api::calls::{Event, OutputDocument, Report};

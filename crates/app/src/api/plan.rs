@@ -159,7 +159,8 @@ impl PlanDocument {
 }
 
 impl PoolDocument {
-    fn to_template(&self) -> Result<PoolTemplate, BadField> {
+    /// What a planner reads of it.
+    pub fn to_template(&self) -> Result<PoolTemplate, BadField> {
         let pool = name("name", &self.name, PoolName::new)?;
         let mut spec = self.worker.to_spec().map_err(|bad| bad.inside("worker"))?;
         if let Some(other) = self.worker.pool.as_ref().filter(|other| **other != self.name) {

@@ -59,6 +59,11 @@ impl Token {
         }
     }
 
+    /// The secret itself, for the environment of a process that is to show it.
+    pub fn as_secret(&self) -> &str {
+        &self.0
+    }
+
     /// The value of the header that carries it.
     pub fn header(&self) -> String {
         format!("Bearer {}", self.0)

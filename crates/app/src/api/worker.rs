@@ -22,7 +22,8 @@ use crate::api::period::parse_period;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerDocument {
-    /// Its name.
+    /// Its name; a template has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// Its pool; `default` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -172,6 +173,13 @@ pub enum OneOrMany {
 /// How long a drain lets run what runs, if nothing is said.
 const DRAIN_WITHIN: Duration = Duration::from_mins(10);
 
+/// What an agent can run containers with; each is the runtime that requests name.
+pub const EXECUTORS: [&str; 3] = [DEFAULT_RUNTIME, SIMULATE_RUNTIME, HOOK_RUNTIME];
+/// The runtime of workers that only pretend to run anything.
+pub const SIMULATE_RUNTIME: &str = "simulate";
+/// The runtime of workers that have a program of their own run it.
+pub const HOOK_RUNTIME: &str = "hook";
+
 /// The words of all states of a worker.
 const STATUSES: [Status; 6] =
     [Status::Available, Status::Pending, Status::Cordoned, Status::Draining, Status::Drained, Status::Lost];
@@ -184,18 +192,26 @@ impl WorkerDocument {
     }
 
     fn of_worker(worker: &Worker) -> Self {
-        let spec = &worker.spec;
+        Self {
+            id: worker.id.to_string(),
+            status: Some(worker.status.as_str().to_owned()),
+            free: Some(FreeDocument::from(&worker.free())),
+            containers: Some(worker.used.containers),
+            incarnation: Some(worker.incarnation.0),
+            ..Self::of_spec(&worker.spec)
+        }
+    }
+
+    /// What each worker of a kind is.
+    pub fn of_spec(spec: &WorkerSpec) -> Self {
         let owned = |text: &str| text.to_owned();
         let whole = |value: u64| Some(Quantity::integer(value));
         Self {
-            id: worker.id.to_string(),
             pool: Some(spec.pool.to_string()),
-            status: Some(worker.status.as_str().to_owned()),
             cpu_milli: whole(spec.total.cpu_milli),
             memory_mib: whole(spec.total.memory_mib),
             gpu_type: spec.gpu_type().map(ToString::to_string),
             gpu_count: spec.gpu_type().and_then(|_| whole(spec.total.gpu_count.into())),
-            free: Some(FreeDocument::from(&worker.free())),
             priority: spec.priority,
             preemptible: spec.preemptible,
             requires_pool_selector: spec.requires_pool_selector,
@@ -203,8 +219,6 @@ impl WorkerDocument {
             workspace: spec.workspace.as_ref().map(ToString::to_string),
             runtime: Some(OneOrMany::of(&spec.runtimes)),
             labels: spec.labels.iter().map(|(key, value)| (owned(key), owned(value))).collect(),
-            containers: Some(worker.used.containers),
-            incarnation: Some(worker.incarnation.0),
             ..Self::default()
         }
     }

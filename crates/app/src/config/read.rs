@@ -1,5 +1,6 @@
 //! Reading the configuration: layers, and where each value came from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use domain::quantity::parse_whole;
 use domain::quota::QuotaLimits;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::pools::{PoolSection, pools};
 use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreAddress, StoreKind};
 use crate::api::field::{BadField, name};
 use crate::api::json::{self, BadDocument};
@@ -51,7 +54,7 @@ pub struct Settled {
 /// Reads and checks the whole configuration.
 pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
     check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-    let figment = layers(args)?;
+    let figment = with_pool_defaults(layers(args)?);
     let value: Value = figment.extract().map_err(|error| unreadable(&error))?;
     let document: Document = json::read(value.to_string().as_bytes()).map_err(|bad| match bad {
         BadDocument::Field(field) => field,
@@ -107,6 +110,19 @@ fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
     Ok(figment.merge(environment).merge(Serialized::from(&args.flags, "default")))
 }
 
+/// What a pool does not say has its default, and is shown with it.
+fn with_pool_defaults(figment: Figment) -> Figment {
+    let pools = figment.find_value("pools").ok().and_then(figment::value::Value::into_dict).unwrap_or_default();
+    let defaults: BTreeMap<String, PoolSection> =
+        pools.into_keys().map(|name| (name, PoolSection::defaults())).collect();
+    figment.join(Serialized::defaults(Pools { pools: defaults }))
+}
+
+#[derive(Serialize)]
+struct Pools {
+    pools: BTreeMap<String, PoolSection>,
+}
+
 /// Refuses a variable that is meant as a setting and names none: a slip of the hand would go unnoticed.
 fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> {
     let known: Vec<String> = SETTINGS.iter().map(|setting| format!("STOWPLAN_{}", setting.to_uppercase())).collect();
@@ -160,6 +176,7 @@ fn config(document: &Document) -> Result<Config, BadField> {
         token: None,
         batch: batch(document)?,
         policy: policy(document)?,
+        pools: pools(&document.pools)?,
         keepalive: keepalive(&document.keepalive)?,
         grace: period("grace", &document.grace)?,
         keep: Keep {
@@ -243,7 +260,7 @@ fn keepalive(text: &str) -> Result<Duration, BadField> {
     Ok(keepalive)
 }
 
-fn period(path: &str, text: &str) -> Result<Duration, BadField> {
+pub(super) fn period(path: &str, text: &str) -> Result<Duration, BadField> {
     parse_period(text).map_err(|bad| BadField::period(path, &bad))
 }
 
@@ -256,7 +273,7 @@ fn whole(path: &str, written: Option<&Quantity>, default: u64) -> Result<u64, Ba
     written.map_or(Ok(default), read)
 }
 
-fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
+pub(super) fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
     let found = words.iter().find(|(word, _)| *word == written).map(|(_, meaning)| meaning.clone());
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     found.ok_or_else(|| BadField::unknown(path, written, &known))

@@ -5,5 +5,6 @@ mod adoption;
 mod deadlines;
 mod ends;
 mod environment;
+mod executors;
 mod played;
 mod registering;

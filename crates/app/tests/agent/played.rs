@@ -161,6 +161,7 @@ impl Play {
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             env: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),
             cwd: None,
+            hook_input: None,
             timeout_ms: None,
             kill_after_ms: 5_000,
             if_silent: IfSilent::Stop,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use app::config::SETTINGS;
+use app::config::{Config, ConfigArgs, SETTINGS, settle};
 use app::observe::{Metrics, Watch};
 use app::scheduler::{BatchReport, Observer as _};
 
@@ -105,5 +105,42 @@ fn every_log_line_of_the_seed_is_written() {
             let log = log_of_a_batch(json);
             assert!(log.contains(line), "{line:?} is not in the log: {log}");
         }
+    }
+}
+
+/// What a server says of a configuration.
+fn settled(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut args = ConfigArgs::default();
+    let file = args.config.insert(folder.path().join("stowplan.toml"));
+    std::fs::write(file, text).expect("a file");
+    settle(&args).map(|settled| settled.config).map_err(|bad| bad.to_string())
+}
+
+#[test]
+fn the_example_of_pools_can_be_used() {
+    let page = Page::read("docs/guide/pools.md");
+    let example = page.text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let pools: Vec<_> = settled(example).expect("it can be used").pools.into_iter().map(|pool| pool.provider).collect();
+    assert_eq!(pools.len(), 3, "one of each provider: {pools:?}");
+}
+
+#[test]
+fn every_setting_of_a_pool_is_documented_with_its_default() {
+    let Err(said) = settled("[pools.a]\nqqqqqqqqqq = 1\n") else { panic!("an unknown setting was accepted") };
+    let (_, known) = said.split_once("it may be ").unwrap_or_else(|| panic!("{said}"));
+    let known: BTreeSet<&str> = known.split(", ").collect();
+    let page = Page::read("docs/guide/pools.md");
+    let table = rows(&page.text);
+    let documented: BTreeSet<&str> = table.iter().flat_map(|row| words(row[0])).collect();
+    assert_eq!(documented, known);
+
+    let pool = "[pools.a]\nworker = { cpu = 1, memory = \"1Gi\" }\nprovider = \"fixed\"\nmax = 100\n";
+    let plain = settled(pool).expect("it can be used").pools;
+    let valued = table.iter().filter(|row| row[1].starts_with(|first: char| first.is_ascii_digit()));
+    for (setting, default) in valued.map(|row| (words(row[0])[0], row[1])) {
+        let is_default =
+            |value: &str| settled(&format!("{pool}{setting} = {value}\n")).is_ok_and(|config| config.pools == plain);
+        assert!(is_default(default) || is_default(&format!("{default:?}")), "{setting} is not {default} by default");
     }
 }

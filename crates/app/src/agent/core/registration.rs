@@ -25,6 +25,8 @@ pub(super) struct Registration {
     told: BTreeSet<PlacementName>,
     /// What the pages so far were answered.
     kill: Vec<PlacementName>,
+    /// Whether it says that the machine can run containers.
+    ready: bool,
     /// Whether the acknowledged ends of the last hour may have to follow: if the history is a new one.
     may_retell: bool,
 }
@@ -42,6 +44,7 @@ impl Core {
             telling: Vec::new(),
             told: BTreeSet::new(),
             kill: Vec::new(),
+            ready: self.ready,
             may_retell: !self.table.memory().is_empty(),
         };
         self.send_page(now_ms, registration, out);
@@ -55,7 +58,7 @@ impl Core {
             worker: self.identity.worker.clone(),
             key: self.identity.key.clone(),
             incarnation: self.incarnation,
-            ready: true,
+            ready: registration.ready,
             holds: page.holds,
             ends: page.ends,
             more: !registration.waiting.is_empty() || registration.may_retell,
@@ -96,15 +99,15 @@ impl Core {
         }
         self.saw(answer.revision);
         // What may not run is told to end before the lease is extended: a shim that has not begun yet would begin.
-        self.complete(now_ms, &registration.kill, out);
+        self.complete(now_ms, &registration, out);
         self.accepted(sent_ms, out);
         self.lanes.next(Lane::Beat, sent_ms + self.keepalive_ms / 5);
     }
 
-    fn complete(&mut self, now_ms: u64, kill: &[PlacementName], out: &mut Vec<Action>) {
-        let complete = kill.is_empty();
-        self.link = Link::Up { complete };
-        for placement in kill {
+    fn complete(&mut self, now_ms: u64, registration: &Registration, out: &mut Vec<Action>) {
+        let complete = registration.kill.is_empty();
+        self.link = Link::Up { complete, ready: registration.ready };
+        for placement in &registration.kill {
             self.table.kill(now_ms, placement, out);
         }
         if complete {

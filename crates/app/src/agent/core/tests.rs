@@ -21,8 +21,17 @@ struct Play {
 
 impl Play {
     fn new(past: Past) -> Self {
-        let identity = Identity { worker: WorkerDocument::default(), key: "k".to_owned() };
-        let mut play = Self { core: Core::new(identity, past), now_ms: 1_000, done: Vec::new(), calls: Vec::new() };
+        Self::of(Core::new(identity(), past))
+    }
+
+    fn booting() -> Self {
+        let mut core = Core::new(identity(), Past::default());
+        core.boot();
+        Self::of(core)
+    }
+
+    fn of(core: Core) -> Self {
+        let mut play = Self { core, now_ms: 1_000, done: Vec::new(), calls: Vec::new() };
         play.event(Event::Tick);
         play
     }
@@ -141,6 +150,10 @@ impl Play {
             _ => None,
         })
     }
+}
+
+fn identity() -> Identity {
+    Identity { worker: WorkerDocument::default(), key: "k".to_owned() }
 }
 
 fn placement(container: &str, attempt: u64) -> PlacementName {

@@ -8,17 +8,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::worker::DEFAULT_RUNTIME;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Sender;
 
-use super::{Executor, Found, Happening, StopRequest};
+use super::{Executor, Found, Happening, StopRequest, hook};
+use crate::agent::fuse::KILL_AFTER_MS;
 use crate::agent::procfs;
 use crate::agent::record::{Assignment, Claim, Record, marks, record_path, recorded_placement, records_path};
 use crate::api::calls::{Event, Hold, PlacementName, Report, StartOrder};
+use crate::api::worker::HOOK_RUNTIME;
 
-/// From TERM to KILL, if the request does not say.
-const KILL_AFTER_MS: u64 = 10_000;
 /// How often what a dead shim left alive is killed again.
 const BURY_EVERY: Duration = Duration::from_millis(20);
 /// The running program, even if its file was replaced since: an agent's shims are of its own version.
@@ -37,9 +38,11 @@ pub struct Setting {
     pub worker: String,
     /// The names of the GPU devices, as CUDA knows them, by index.
     pub gpu_devices: Vec<String>,
+    /// The program that runs what is placed here; none if commands are run as they are.
+    pub hook: Option<PathBuf>,
 }
 
-/// Runs each container as a process under a shim.
+/// Runs each container as a process under a shim: its command, or the worker's hook in its place.
 #[derive(Debug)]
 pub struct ProcessExecutor {
     setting: Setting,
@@ -57,14 +60,17 @@ impl ProcessExecutor {
     }
 
     fn assignment(&self, order: &StartOrder, start_by_ms: u64) -> Assignment {
-        let Setting { worker, key, gpu_devices, .. } = &self.setting;
+        let Setting { worker, key, gpu_devices, hook, .. } = &self.setting;
+        // A hook is the operator's program: no request has a say in its environment.
+        let own_env = if hook.is_some() { &BTreeMap::new() } else { &order.env };
         Assignment {
             placement: order.placement.clone(),
             worker: worker.clone(),
             key: key.clone(),
-            command: order.command.clone(),
-            env: environment(order, worker, gpu_devices, |name| std::env::var(name).ok()),
-            cwd: order.cwd.clone(),
+            command: hook.as_ref().map_or_else(|| order.command.clone(), |hook| vec![hook.display().to_string()]),
+            env: environment(order, own_env, worker, gpu_devices, |name| std::env::var(name).ok()),
+            cwd: order.cwd.clone().filter(|_| hook.is_none()),
+            hook_input: hook.as_ref().map(|_| hook::call(order, worker)),
             timeout_ms: order.timeout_ms,
             kill_after_ms: order.kill_after_ms.unwrap_or(KILL_AFTER_MS),
             if_silent: order.if_silent,
@@ -115,7 +121,7 @@ impl ProcessExecutor {
 
 impl Executor for ProcessExecutor {
     fn runtime(&self) -> &'static str {
-        domain::worker::DEFAULT_RUNTIME
+        if self.setting.hook.is_some() { HOOK_RUNTIME } else { DEFAULT_RUNTIME }
     }
 
     fn recover(&mut self, is_settled: &dyn Fn(&PlacementName) -> bool) -> anyhow::Result<Vec<Found>> {
@@ -226,6 +232,7 @@ impl Shim {
 /// A container's whole environment: a little of the agent's, its own, and what nothing can override.
 fn environment(
     order: &StartOrder,
+    own: &BTreeMap<String, String>,
     worker: &str,
     gpu_devices: &[String],
     inherited: impl Fn(&str) -> Option<String>,
@@ -234,7 +241,7 @@ fn environment(
     let home = inherited("HOME").unwrap_or_else(|| "/".to_owned());
     let mut env = BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)]);
     env.extend(inherited("LANG").map(|lang| ("LANG".to_owned(), lang)));
-    env.extend(order.env.clone());
+    env.extend(own.clone());
     env.extend(marks(&order.placement, worker).map(|(name, value)| (name.to_owned(), value)));
     let device = |index: &u32| gpu_devices.get(*index as usize).map_or("", String::as_str);
     let devices: Vec<_> = order.owns.gpu_devices.iter().map(device).collect();
@@ -277,7 +284,10 @@ mod tests {
     fn env(order: &StartOrder, inherited: &[(&str, &str)]) -> Vec<String> {
         let devices = gpu_devices(Some(OsStr::new("2, 3")), 2).unwrap();
         let inherit = |name: &str| inherited.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned());
-        environment(order, "w1", &devices, inherit).iter().map(|(name, value)| format!("{name}={value}")).collect()
+        environment(order, &order.env, "w1", &devices, inherit)
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! From the words of a request to a command that can be started, or to a message that says why not.
 
-use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Seek as _, Write as _};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, MemfdFlags, accessat, memfd_create};
 use rustix::io::Errno;
 
 use crate::agent::record::{Assignment, Record};
@@ -15,6 +15,20 @@ use crate::api::calls::Event;
 
 /// The command, ready to be started in a process group of its own.
 pub(super) fn command(record: &Record, assignment: &Assignment) -> Result<Command, Event> {
+    prepared(record, assignment).map_err(|event| blamed(event, assignment))
+}
+
+/// A hook is the worker's: another worker may have one that can be started.
+fn blamed(event: Event, assignment: &Assignment) -> Event {
+    match event {
+        Event::Unstartable { detail, .. } if assignment.hook_input.is_some() => {
+            Event::StartFailed { detail: format!("the hook {detail}") }
+        }
+        event => event,
+    }
+}
+
+fn prepared(record: &Record, assignment: &Assignment) -> Result<Command, Event> {
     let folder = match &assignment.cwd {
         Some(cwd) => given_folder(cwd, &assignment.worker)?,
         None => own_folder(record)?,
@@ -23,8 +37,19 @@ pub(super) fn command(record: &Record, assignment: &Assignment) -> Result<Comman
     let mut command = Command::new(program(word, &folder, assignment)?);
     command.arg0(word).args(assignment.command.iter().skip(1)).current_dir(folder);
     command.env_clear().envs(&assignment.env);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let failed = |error| Event::StartFailed { detail: format!("failed to hand it its input: {error}") };
+    command.stdin(input(assignment).map_err(failed)?);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     Ok(command)
+}
+
+/// A file in memory: whoever does not read it holds nobody up.
+fn input(assignment: &Assignment) -> io::Result<Stdio> {
+    let Some(text) = &assignment.hook_input else { return Ok(Stdio::null()) };
+    let mut file = File::from(memfd_create("hook-input", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// Why a command that was found could not be started.
@@ -38,7 +63,7 @@ pub(super) fn start_error(error: &io::Error, assignment: &Assignment) -> Event {
         Some(Errno::TOOBIG) => "is given more arguments and environment than the machine allows",
         _ => return Event::StartFailed { detail: format!("failed to start {word} on worker {worker}: {error}") },
     };
-    unstartable(126, format!("{word} {problem} (worker {worker})"))
+    blamed(unstartable(126, format!("{word} {problem} (worker {worker})")), assignment)
 }
 
 fn unstartable(code: i32, detail: String) -> Event {

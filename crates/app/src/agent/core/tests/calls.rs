@@ -390,3 +390,33 @@ fn a_stranger_under_an_old_name_registers_above_the_old_one() {
     assert_eq!(play.register_call().incarnation, 42);
     assert_eq!(play.core.deadline_ms(), 0, "nothing was accepted");
 }
+
+#[test]
+fn a_machine_that_boots_registers_as_not_ready_and_once_more_when_it_is() {
+    let mut play = Play::booting();
+    assert!(!play.register_call().ready);
+    play.answer_register(&[]);
+    play.pass(KEEPALIVE_MS / 5);
+    assert!(play.is_calling(Lane::Beat) && !play.is_calling(Lane::Register), "it proves life while it boots");
+
+    let (late, _) = play.call(Lane::Take);
+    play.event(Event::Ready);
+    let call = play.register_call();
+    assert!(call.ready && call.incarnation == 2, "{call:?}");
+    let orders = vec![start(&placement("a", 1))];
+    let answer = TakeAnswer { verdict: Verdict::Ok, orders, upto: None, revision: 0 };
+    play.event(Event::Answered(late, Answer::Take(answer)));
+    assert!(!play.did(|action| matches!(action, Action::Start(_))), "an answer to the run before is dropped");
+    play.answer_register(&[]);
+    play.pass(KEEPALIVE_MS / 5);
+    assert!(!play.is_calling(Lane::Register), "once is enough");
+}
+
+#[test]
+fn what_becomes_ready_while_it_registers_says_so_afterwards() {
+    let mut play = Play::booting();
+    play.event(Event::Ready);
+    assert!(!play.register_call().ready, "it is under way");
+    play.answer_register(&[]);
+    assert!(play.is_calling(Lane::Register) && play.register_call().ready);
+}

@@ -1,8 +1,11 @@
 //! What ends a container from outside, and when: a pure state machine.
 
-use crate::agent::executor::{Cause, StopRequest};
-use crate::agent::record::{Assignment, Lease};
-use crate::api::calls::{Event, IfSilent};
+use super::executor::{Cause, StopRequest};
+use super::record::{Assignment, Lease};
+use crate::api::calls::{Event, IfSilent, StartOrder};
+
+/// From TERM to KILL, if the request does not say.
+pub(super) const KILL_AFTER_MS: u64 = 10_000;
 
 /// What to do to the container's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,28 @@ struct Ending {
     event: Event,
     kill_at_ms: u64,
     killed: bool,
+}
+
+/// What a request says of a container's time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    timeout_ms: Option<u64>,
+    kill_after_ms: u64,
+    if_silent: IfSilent,
+}
+
+impl From<&Assignment> for Limits {
+    fn from(assignment: &Assignment) -> Self {
+        let Assignment { timeout_ms, kill_after_ms, if_silent, .. } = *assignment;
+        Self { timeout_ms, kill_after_ms, if_silent }
+    }
+}
+
+impl From<&StartOrder> for Limits {
+    fn from(order: &StartOrder) -> Self {
+        let kill_after_ms = order.kill_after_ms.unwrap_or(KILL_AFTER_MS);
+        Self { timeout_ms: order.timeout_ms, kill_after_ms, if_silent: order.if_silent }
+    }
 }
 
 /// The container's time limits and the request to stop it. The first that comes is the end's cause.
@@ -35,11 +60,12 @@ fn term_at_ms(lease: &Lease, kill_after_ms: u64) -> u64 {
 
 impl Fuse {
     /// Lit when the process starts.
-    pub(super) fn new(assignment: &Assignment, lease: Lease, now_ms: u64) -> Self {
+    pub(super) fn new(limits: impl Into<Limits>, lease: Lease, now_ms: u64) -> Self {
+        let Limits { timeout_ms, kill_after_ms, if_silent } = limits.into();
         Self {
-            timeout: assignment.timeout_ms.map(|after_ms| (now_ms.saturating_add(after_ms), after_ms)),
-            kill_after_ms: assignment.kill_after_ms,
-            lease: (assignment.if_silent == IfSilent::Stop).then_some(lease),
+            timeout: timeout_ms.map(|after_ms| (now_ms.saturating_add(after_ms), after_ms)),
+            kill_after_ms,
+            lease: (if_silent == IfSilent::Stop).then_some(lease),
             ending: None,
         }
     }
@@ -95,8 +121,8 @@ impl Fuse {
     }
 
     /// How it ended, if not by itself.
-    pub(super) fn cause(self) -> Option<Event> {
-        self.ending.map(|ending| ending.event)
+    pub(super) fn cause(&self) -> Option<Event> {
+        self.ending.as_ref().map(|ending| ending.event.clone())
     }
 
     /// Begins to end the container; if that has begun, it may only be hurried.
