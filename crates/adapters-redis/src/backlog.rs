@@ -7,7 +7,6 @@ use domain::container::Phase;
 use domain::id::{CellName, ContainerId, Revision};
 use domain::model::CALL_ITEMS_MAX;
 use domain::model::backlog::{Depth, InLine, Line, SubmitOutcome};
-use domain::placement::Candidate;
 use domain::request::{OrderKey, PRIORITY_STEP, Submission};
 use domain::time::Timestamp;
 use domain::wait::LotKey;
@@ -107,18 +106,7 @@ fn standing(member: &[u8]) -> Result<(OrderKey, &str), Source> {
 }
 
 fn waiting(id: &str, row: &[u8]) -> PortResult<InLine> {
-    let row = records::container(id, row)?;
-    Ok(InLine {
-        candidate: Candidate {
-            lot: row.state.lot().cloned(),
-            id: row.id,
-            key: row.key,
-            attempt: row.attempt,
-            ask: row.ask,
-            if_silent: row.if_silent,
-        },
-        submitted: row.submitted,
-    })
+    Ok(records::container(id, row)?.into())
 }
 
 fn bad_member(source: Source) -> PortError {

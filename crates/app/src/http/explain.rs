@@ -8,7 +8,8 @@ use axum::extract::State;
 use domain::container::{ContainerRow, State as ContainerState, Waiting};
 use domain::fleet::{Fleet, Policy};
 use domain::id::ContainerId;
-use domain::placement::{Candidate, Explanation};
+use domain::model::backlog::InLine;
+use domain::placement::Explanation;
 use domain::wait::{LotKey, Why};
 
 use super::answer::{Answer, Refusal};
@@ -65,15 +66,7 @@ fn unreadable(id: &ContainerId, problem: &str) -> ExplainDocument {
 }
 
 fn explain_row(row: &ContainerRow, fleet: &Fleet, policy: &Policy) -> Explanation {
-    let candidate = Candidate {
-        id: row.id.clone(),
-        key: row.key,
-        attempt: row.attempt,
-        ask: Arc::clone(&row.ask),
-        if_silent: row.if_silent,
-        lot: row.state.lot().cloned(),
-    };
-    domain::placement::explain(fleet, &candidate, policy)
+    domain::placement::explain(fleet, &InLine::from(row.clone()).candidate, policy)
 }
 
 /// Where a container is that does not wait.

@@ -44,6 +44,21 @@ pub struct InLine {
     pub submitted: Timestamp,
 }
 
+impl From<ContainerRow> for InLine {
+    fn from(row: ContainerRow) -> Self {
+        let submitted = row.submitted;
+        let candidate = Candidate {
+            lot: row.state.lot().cloned(),
+            id: row.id,
+            key: row.key,
+            attempt: row.attempt,
+            ask: row.ask,
+            if_silent: row.if_silent,
+        };
+        Self { candidate, submitted }
+    }
+}
+
 /// What the planner reads at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -155,15 +170,5 @@ fn read_lot<R: Rows>(rows: &R, lot: &LotKey, count: usize) -> Result<Vec<InLine>
 }
 
 fn read_waiting<R: Rows>(rows: &R, id: &ContainerId) -> Result<Option<InLine>, R::Error> {
-    Ok(rows.container(id)?.map(|row| InLine {
-        candidate: Candidate {
-            lot: row.state.lot().cloned(),
-            id: row.id,
-            key: row.key,
-            attempt: row.attempt,
-            ask: row.ask,
-            if_silent: row.if_silent,
-        },
-        submitted: row.submitted,
-    }))
+    Ok(rows.container(id)?.map(InLine::from))
 }
