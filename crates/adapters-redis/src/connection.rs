@@ -16,7 +16,7 @@ use crate::scripts::Script;
 mod nodes;
 mod patience;
 mod request;
-mod slots;
+pub(crate) mod slots;
 mod topology;
 
 use nodes::Nodes;

@@ -7,7 +7,12 @@ pub(super) const COUNT: u16 = 16_384;
 
 /// The slot of a cell: all its keys carry its name as their hash tag.
 pub(super) fn of(cell: &CellName) -> u16 {
-    crc16(cell.as_str().as_bytes()) % COUNT
+    of_bytes(cell.as_str().as_bytes())
+}
+
+/// The slot of what keys are spread by.
+pub(crate) fn of_bytes(bytes: &[u8]) -> u16 {
+    crc16(bytes) % COUNT
 }
 
 /// CRC-16/XMODEM, by which a cluster spreads its keys.
