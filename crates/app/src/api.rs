@@ -14,6 +14,7 @@ pub mod nearest;
 pub mod period;
 pub mod plan;
 pub mod policy;
+pub mod pools;
 pub mod problem;
 pub mod quantity;
 pub mod quota;

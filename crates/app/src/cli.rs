@@ -8,6 +8,7 @@ mod explain;
 mod follow;
 mod logs;
 pub mod plan;
+mod pool;
 mod request;
 mod run;
 mod status;
@@ -44,6 +45,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// List workers, or say whether they take work
     Worker(worker::WorkerArgs),
+    /// List pools
+    Pool(pool::PoolArgs),
     /// Plan a document: who goes where, who waits and why, what the fleet would have to grow by
     Plan(plan::PlanArgs),
     /// Check that what is booked is what the containers own
@@ -63,6 +66,7 @@ pub fn run(command: &Command, open: OpenStore) -> ExitCode {
         Command::Stop(args) => ("stop", args.connect(), in_runtime(stop::run(args))),
         Command::Explain(args) => ("explain", args.connect(), in_runtime(explain::run(args))),
         Command::Worker(args) => ("worker", args.connect(), in_runtime(worker::run(args))),
+        Command::Pool(args) => ("pool", args.connect(), in_runtime(pool::run(args))),
         Command::Plan(args) => return plan::run(args),
         Command::Audit(args) => ("audit", args.connect(), in_runtime(audit::run(args, open))),
         Command::Config(args) => ("config", &alone, config::run(args)),

@@ -12,6 +12,7 @@ mod export;
 mod guard;
 mod health;
 mod orders;
+mod pools;
 mod read;
 mod room;
 mod view;
@@ -116,7 +117,7 @@ fn router(room: &Arc<Room>) -> Router {
     Router::new()
         .nest("/v1/containers", containers)
         .nest("/v1/workers", workers)
-        .route("/v1/pools", get(health::pools))
+        .route("/v1/pools", get(pools::list))
         .route("/v1/export", get(export::export))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::healthz))

@@ -7,11 +7,11 @@ mod metrics;
 use std::sync::Arc;
 
 use domain::fleet::Fleet;
-use domain::id::{ContainerId, WorkerId};
+use domain::id::{ContainerId, PoolName, WorkerId};
 use domain::model::Rewind;
 use ports::{PortError, Ports};
 
-use crate::scheduler::{BatchReport, Observer};
+use crate::scheduler::{BatchReport, Observer, PoolState};
 
 pub use metrics::Metrics;
 
@@ -84,6 +84,24 @@ impl Observer for Watch {
     fn worker_lost(&self, worker: &WorkerId, containers: u32) {
         self.metrics.count_lost(containers);
         tracing::warn!(worker = %worker, containers, "gave up a silent worker; its containers run elsewhere");
+    }
+
+    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64) {
+        self.metrics.count_additions(pool, reason, count);
+        tracing::info!(pool = %pool, reason, count, "asked for workers");
+    }
+
+    fn worker_retired(&self, pool: &PoolName, worker: &WorkerId, why: &str) {
+        tracing::info!(pool = %pool, worker = %worker, why, "took a worker away");
+    }
+
+    fn pools_seen(&self, pools: &[PoolState]) {
+        self.metrics.see_pools(pools);
+    }
+
+    fn pool_failed(&self, pool: &PoolName, why: &str) {
+        self.metrics.count_pool_failure(pool);
+        tracing::warn!(pool = %pool, why, "a pool did not get what it asked for; it rests");
     }
 
     fn settling(&self, rewind: Option<&Rewind>, unregistered: u64) {

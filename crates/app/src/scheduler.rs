@@ -30,7 +30,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 pub use cycle::Scheduled;
-pub use pools::PoolSettings;
+use pools::Pools;
+pub use pools::{PoolOf, PoolSettings, PoolState};
 pub use report::{BatchReport, Observer};
 pub use silence::{Brake, Silence};
 pub use view::{Silent, View};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub batch: BatchPolicy,
     /// How they are placed.
     pub policy: Policy,
+    /// What the fleet can grow by.
+    pub pools: Vec<PoolOf>,
     /// How long a worker may be silent, and then how long until its work is given away.
     pub keepalive: Duration,
     /// See `keepalive`.
@@ -62,6 +65,7 @@ pub struct Settings {
 #[derive(Clone)]
 pub struct Planner {
     view: Arc<RwLock<View>>,
+    pools: Arc<Pools>,
     holds_mandate: Arc<AtomicBool>,
     calls: mpsc::Sender<ScheduleCall>,
 }
@@ -104,7 +108,8 @@ impl Scheduler {
     /// own, over the same store, so that their calls can be told apart.
     pub fn new(ports: Ports, housekeeping: Ports, settings: Settings, observer: Arc<dyn Observer>) -> Self {
         let (sender, calls) = mpsc::channel(SCHEDULE_CALLS_MAX);
-        let planner = Planner { view: Arc::default(), holds_mandate: Arc::default(), calls: sender };
+        let pools = Arc::new(Pools::new(&settings.pools, &settings.planner, settings.keepalive + settings.grace));
+        let planner = Planner { view: Arc::default(), pools, holds_mandate: Arc::default(), calls: sender };
         Self { ports, housekeeping, settings, observer, planner, calls }
     }
 
@@ -125,11 +130,13 @@ impl Scheduler {
             self.planner.holds_mandate.store(true, Ordering::Release);
             self.observer.mandate_changed(true);
             self.view_mut().forget_all();
+            self.planner.pools.forget_all();
+            let Planner { view, pools, .. } = &self.planner;
             let error = tokio::select! {
-                error = cycle::run(&self.ports, &self.settings, &mandate, &self.planner.view, &*self.observer, &mut self.calls) =>
+                error = cycle::run(&self.ports, &self.settings, &mandate, view, pools, &*self.observer, &mut self.calls) => Some(error),
+                error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, witness_now, view, pools, &*self.observer) =>
                     Some(error),
-                error = housekeeping::run(&self.housekeeping, &self.settings, &mandate, witness_now, &self.planner.view, &*self.observer) =>
-                    Some(error),
+                never = pools.tend(&self.observer) => match never {},
                 _ = stop.changed() => {
                     mandate::resign(&self.housekeeping, &mandate).await;
                     None
@@ -166,13 +173,19 @@ impl Planner {
             return trouble.map(str::to_owned);
         }
         let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        Some(format!("this server does not plan the cell{why}"))
+        let by = view.held_by().map(|planner| format!(", {planner} does")).unwrap_or_default();
+        Some(format!("this server does not plan the cell{by}{why}"))
     }
 
     /// Reads the fleet as it was seen last; none if this process does not plan the cell, or has not looked yet.
     pub fn fleet(&self) -> Option<Arc<Fleet>> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
         (self.holds_mandate() && view.was_read()).then(|| view.fleet())
+    }
+
+    /// The pools as they stand; none if this process does not plan the cell, or has not looked yet.
+    pub fn pools(&self) -> Option<Vec<PoolState>> {
+        self.fleet().map(|fleet| self.pools.states(&fleet))
     }
 
     /// How long this run of a worker has been silent, as far as this planner has watched it.

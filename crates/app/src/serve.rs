@@ -1,5 +1,6 @@
 //! One server: its store, its planner, its HTTP surface, put together and taken down in order.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigArgs, LogFormat, settle};
+use crate::api::period::millis;
+use crate::api::pools::PoolStatus;
+use crate::api::worker::WorkerDocument;
+use crate::config::{Config, ConfigArgs, LogFormat, PoolConfig, settle};
 use crate::http::{Explain, Server, now};
 use crate::observe::{Metrics, Watch, logs, metered};
-use crate::scheduler::{Planner, Scheduler, Settings};
+use crate::providers::{self, Context};
+use crate::scheduler::{Planner, PoolOf, PoolState, Scheduler, Settings};
 use crate::wiring;
 
 /// How long a planner's stamp must stand still before another may take over.
@@ -46,13 +51,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let store = wiring::open(&config)?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("failed to listen on {}", config.listen))?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
 
     let metrics = Arc::new(Metrics::default());
     let scheduler = Scheduler::new(
         metered(&store, &metrics, None),
         metered(&store, &metrics, Some("housekeeping")),
-        settings(&config)?,
+        settings(&config, address)?,
         Arc::new(Watch::new(Arc::clone(&metrics))),
     );
     let (tell, cautions) = watch::channel(Vec::new());
@@ -103,12 +109,17 @@ pub fn for_callers(store: &Ports, metrics: &Arc<Metrics>, keepalive: Duration) -
     wiring::patient(&metered(store, metrics, None), keepalive)
 }
 
-fn settings(config: &Config) -> anyhow::Result<Settings> {
+fn settings(config: &Config, address: SocketAddr) -> anyhow::Result<Settings> {
+    let context = Context::of(config, address)?;
+    let open = |pool: &PoolConfig| -> anyhow::Result<PoolOf> {
+        Ok(PoolOf { settings: pool.settings.clone(), provider: providers::open(pool, &context)? })
+    };
     Ok(Settings {
         cell: config.cell.clone(),
         planner: PlannerId::new(&format!("planner-{:016x}", getrandom::u64()?))?,
         batch: config.batch,
         policy: config.policy.clone(),
+        pools: config.pools.iter().map(open).collect::<anyhow::Result<_>>()?,
         keepalive: config.keepalive,
         grace: config.grace,
         lasts: LASTS,
@@ -183,6 +194,10 @@ impl Explain for PlannersView {
         self.planner.fleet()
     }
 
+    fn pools(&self) -> Option<Vec<PoolStatus>> {
+        self.planner.pools().map(|pools| pools.iter().map(pool_status).collect())
+    }
+
     fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy)
     }
@@ -197,5 +212,29 @@ impl Explain for PlannersView {
 
     fn trouble(&self) -> Option<String> {
         self.planner.trouble()
+    }
+}
+
+/// A pool as an operator sees it.
+fn pool_status(state: &PoolState) -> PoolStatus {
+    let settings = &state.settings;
+    PoolStatus {
+        name: settings.template.name.to_string(),
+        grows: state.grows,
+        min: settings.workers_min,
+        max: settings.template.workers_max,
+        warm: settings.warm,
+        ready: state.ready,
+        pending: state.pending,
+        idle: state.idle,
+        others: state.others,
+        leaving: state.leaving,
+        failed: state.failed,
+        wanted: state.wanted,
+        rests_ms: state.rests.map(millis),
+        failures: state.failures,
+        decision: state.decision.clone(),
+        trouble: state.trouble.clone(),
+        worker: WorkerDocument::of_spec(&state.expected.spec),
     }
 }

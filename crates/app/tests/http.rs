@@ -299,7 +299,6 @@ async fn every_refusal_is_a_problem() {
     assert!(refused(Method::POST, "/v1/containers", "{").await.starts_with("400 not JSON: EOF"));
     assert!(refused(Method::POST, "/v1/workers/w/take", "[]").await.starts_with("422 "));
     assert!(refused(Method::GET, "/v1/containers/a%2Fb", "").await.starts_with("422 id: \"a/b\""));
-    assert!(refused(Method::GET, "/v1/pools", "").await.starts_with("503 "));
     assert!(refused(Method::GET, "/v1/containers/a?until=soon", "").await.contains("ended"));
 }
 
@@ -313,12 +312,15 @@ async fn ready_is_who_can_commit() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(bench.get("/readyz").await.0, 200);
+    assert_eq!(bench.get("/v1/pools").await, (200, json!({"pools": []})));
     let standby = Bench::with(Setup { plans: false, ..Setup::default() }).await;
     let (status, problem) = standby.get("/readyz").await;
     assert_eq!((status, &problem["detail"]), (503, &json!("this server does not plan the cell")));
     assert_eq!(standby.get("/healthz").await.0, 200);
     standby.post("/v1/containers", json!({ "id": "a", "command": ["true"] })).await;
-    assert_eq!(standby.get("/v1/containers/a/explain").await.0, 503);
+    for path in ["/v1/containers/a/explain", "/v1/pools"] {
+        assert_eq!(standby.get(path).await.0, 503, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ use crate::request::{Ask, IfSilent, OrderKey};
 use crate::resources::Booking;
 use crate::strategy::Yardstick;
 use crate::wait::{LotKey, Rule, RuleCounts, Why};
-use crate::worker::Worker;
+use crate::worker::{Status, Worker};
 
 pub use self::fitting::fitting;
 pub use self::sentence::sentence;
@@ -92,6 +92,8 @@ impl Verdict {
 pub struct Explanation {
     /// The workers on which it fits, by id.
     pub fits: Vec<WorkerId>,
+    /// The workers that boot and could hold it, by id; they are counted below too.
+    pub booting: Vec<WorkerId>,
     /// All other workers, each under the first rule that it fails.
     pub rules: RuleCounts,
     /// What a plan of this request alone says. It may fit and wait: for its quota, or for those ahead in its lot.
@@ -113,19 +115,24 @@ pub fn plan(fleet: &Fleet, batch: &[Candidate], policy: &Policy) -> Vec<Verdict>
 /// Says where `candidate` stands: every worker once, and what [`plan`] would make of it in its place in line.
 pub fn explain(fleet: &Fleet, candidate: &Candidate, policy: &Policy) -> Explanation {
     let need = Need::of(&candidate.ask, policy);
-    let mut fits = Vec::new();
+    let (mut fits, mut booting) = (Vec::new(), Vec::new());
     let mut tally = Tally::default();
     for worker in fleet.workers() {
         match need.check(worker, &worker.used) {
             Ok(()) => fits.push(worker.id.clone()),
             Err(rule) => tally.count(rule),
         }
+        let could_hold =
+            || need.check_spec(&worker.spec).and_then(|()| need.check_room(&worker.spec.total, &worker.used));
+        if worker.status == Status::Pending && could_hold().is_ok() {
+            booting.push(worker.id.clone());
+        }
     }
     // A plan places what it reads from a lot, for it reads from the front. Here nobody read those ahead: the candidate
     // stands in line like one that is ready, and is counted as one of its lot.
     let in_line = Candidate { lot: None, ..candidate.clone() };
     let verdict = Draft::new(fleet, std::slice::from_ref(candidate), policy).decide(&in_line);
-    Explanation { fits, rules: tally.counts(), verdict }
+    Explanation { fits, booting, rules: tally.counts(), verdict }
 }
 
 /// What `ask` would own on this one worker, or the first rule that it fails: eligibility and room without preference.

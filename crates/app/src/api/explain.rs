@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::id::WorkerId;
 use domain::placement::{Explanation, Verdict};
 use domain::request::Ask;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct FleetDocument {
     pub fits: u64,
     /// The first of these by id.
     pub fits_first: Vec<String>,
+    /// The first of those that boot and could hold it, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub booting_first: Vec<String>,
     /// How many of the others fail each rule, each under the first that it fails.
     pub rules: BTreeMap<String, u64>,
 }
@@ -45,9 +49,10 @@ impl FleetDocument {
     /// What `explanation` counted.
     pub fn of(explanation: &Explanation) -> Self {
         let fits = explanation.fits.len() as u64;
-        let fits_first = explanation.fits.iter().take(FITS_NAMED_MAX).map(ToString::to_string).collect();
+        let first = |ids: &[WorkerId]| ids.iter().take(FITS_NAMED_MAX).map(ToString::to_string).collect();
+        let (fits_first, booting_first) = (first(&explanation.fits), first(&explanation.booting));
         let workers = fits + explanation.rules.values().sum::<u64>();
-        Self { workers, fits, fits_first, rules: rules_document(&explanation.rules) }
+        Self { workers, fits, fits_first, booting_first, rules: rules_document(&explanation.rules) }
     }
 }
 
@@ -55,6 +60,8 @@ impl FleetDocument {
 pub fn reason_now(explanation: &Explanation, ask: &Ask) -> Option<ReasonDocument> {
     match &explanation.verdict {
         Verdict::Place { .. } => None,
-        Verdict::Wait { why, .. } => Some(ReasonDocument::of(why, ask)),
+        Verdict::Wait { why, .. } => {
+            Some(ReasonDocument { text: explanation.sentence(ask), ..ReasonDocument::of(why, ask) })
+        }
     }
 }

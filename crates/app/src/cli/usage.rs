@@ -10,7 +10,7 @@ use super::talk::{Failure, USAGE, Voice};
 use crate::api::field::BadField;
 
 /// A command line of each command that works when it is pasted.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 13] = [
     ("run", "stowplan run -- echo hello"),
     ("submit", "stowplan submit --cpu 1 -- true"),
     ("status", "stowplan status"),
@@ -18,6 +18,7 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("stop", "stowplan status"),
     ("explain", "stowplan status"),
     ("worker", "stowplan worker list"),
+    ("pool", "stowplan pool list"),
     ("plan", "stowplan plan --help"),
     ("audit", "stowplan audit"),
     ("config", "stowplan config show"),
@@ -117,6 +118,7 @@ fn help(args: &[OsString]) -> String {
 fn within(args: &[OsString]) -> &'static str {
     match command(args) {
         Some("worker") => "stowplan worker ",
+        Some("pool") => "stowplan pool ",
         Some("config") => "stowplan config ",
         _ => "stowplan ",
     }

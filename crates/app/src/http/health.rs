@@ -45,8 +45,3 @@ pub(super) async fn metrics(State(room): State<Arc<Room>>) -> Response {
     let depth = depth.ok().and_then(Result::ok);
     ([(CONTENT_TYPE, METRICS_MEDIA_TYPE)], (room.metrics)(depth.as_ref())).into_response()
 }
-
-/// `GET /v1/pools`: nobody knows of pools yet.
-pub(super) async fn pools() -> Refusal {
-    Refusal::new(Kind::Unavailable, "this server has no pools")
-}

@@ -7,10 +7,15 @@ use domain::fleet::{Fleet, Policy};
 use domain::id::{Incarnation, WorkerId};
 use domain::model::workers::SeenSilent;
 
+use crate::api::pools::PoolStatus;
+
 /// The fleet as this process's planner saw it last.
 pub trait Explain: Send + Sync {
     /// The fleet; none if this process does not plan the cell, or has not looked yet.
     fn fleet(&self) -> Option<Arc<Fleet>>;
+
+    /// Its pools; none if this process does not plan the cell, or has not looked yet.
+    fn pools(&self) -> Option<Vec<PoolStatus>>;
 
     /// The policy that its plans follow.
     fn policy(&self) -> Arc<Policy>;

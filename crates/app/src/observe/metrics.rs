@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::container::Phase;
 use domain::fleet::Fleet;
+use domain::id::PoolName;
 use domain::model::backlog::Depth;
 use domain::resources::GPU_WHOLE_MILLI;
 use domain::time::Timestamp;
@@ -17,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::scheduler::BatchReport;
+use crate::scheduler::{BatchReport, PoolState};
 
 type Ratio = Gauge<f64, AtomicU64>;
 
@@ -36,6 +37,8 @@ labels! {
     ReasonLabel { reason }
     ResourceLabel { resource }
     AdditionLabel { pool, reason }
+    PoolLabel { pool }
+    PoolStateLabel { pool, state }
 }
 
 /// All metrics of one process.
@@ -57,6 +60,9 @@ pub struct Metrics {
     backlog_oldest: Ratio,
     unplaced: Family<ReasonLabel, Gauge>,
     lost: Counter,
+    additions: Family<AdditionLabel, Counter>,
+    pool_failures: Family<PoolLabel, Counter>,
+    pool_workers: Family<PoolStateLabel, Gauge>,
     unknown: Counter,
     settling: Gauge,
     planner: Gauge,
@@ -92,6 +98,9 @@ impl Default for Metrics {
             backlog_oldest: Ratio::default(),
             unplaced: Family::default(),
             lost: Counter::default(),
+            additions: Family::default(),
+            pool_failures: Family::default(),
+            pool_workers: Family::default(),
             unknown: Counter::default(),
             settling: Gauge::default(),
             planner: Gauge::default(),
@@ -150,11 +159,9 @@ impl Metrics {
             self.unknown.clone(),
         );
         registry.register("settling", "Whether nothing is placed because the store lost writes", self.settling.clone());
-        registry.register(
-            "worker_additions",
-            "Workers asked for, by pool and reason",
-            Family::<AdditionLabel, Counter>::default(),
-        );
+        registry.register("worker_additions", "Workers asked for, by pool and reason", self.additions.clone());
+        registry.register("pool_failures", "Times a pool did not get what it asked for", self.pool_failures.clone());
+        registry.register("pool_workers", "Workers of a pool, by state", self.pool_workers.clone());
         registry.register(
             "worker_utilization_ratio",
             "What containers own of the fleet's room",
@@ -211,6 +218,30 @@ impl Metrics {
     /// Counts containers that were accepted and are lost.
     pub fn count_unknown(&self, containers: u32) {
         self.unknown.inc_by(u64::from(containers));
+    }
+
+    /// Counts workers that a pool asked for.
+    pub fn count_additions(&self, pool: &PoolName, reason: &str, count: u64) {
+        let label = AdditionLabel { pool: pool.to_string(), reason: reason.to_owned() };
+        self.additions.get_or_create(&label).inc_by(count);
+    }
+
+    /// Counts a time that a pool did not get what it asked for.
+    pub fn count_pool_failure(&self, pool: &PoolName) {
+        self.pool_failures.get_or_create(&PoolLabel { pool: pool.to_string() }).inc();
+    }
+
+    /// Reads the size of each pool.
+    pub fn see_pools(&self, pools: &[PoolState]) {
+        for pool in pools {
+            let name = pool.settings.template.name.to_string();
+            let counts =
+                [("ready", pool.ready), ("pending", pool.pending), ("idle", pool.idle), ("wanted", pool.wanted)];
+            for (state, count) in counts {
+                let label = PoolStateLabel { pool: name.clone(), state: state.to_owned() };
+                self.pool_workers.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
     }
 
     /// Notes whether this process plans the cell.

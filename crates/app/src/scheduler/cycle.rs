@@ -1,47 +1,36 @@
 //! One turn of the scheduler: next and look, plan, commit.
 
+mod by_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use domain::batch::{BatchDecision, BatchWindow, Flush};
-use domain::container::Phase;
 use domain::id::{ContainerId, Revision};
 use domain::model::Mandate;
-use domain::model::backlog::{InLine, SubmitOutcome};
+use domain::model::backlog::InLine;
 use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
-use domain::placement::{Candidate, Verdict, place_on, plan};
+use domain::placement::{Candidate, Verdict, plan};
+use domain::provisioning::open_demand;
 use domain::request::OrderKey;
 use domain::retry::Backoff;
-use domain::wait::Rule;
 use ports::{PortError, PortResult, Ports};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::look::look;
+use super::pools::{Growth, Pools};
 use super::refill::Refill;
 use super::report::{BatchReport, Observer};
 use super::view::View;
 use super::{ScheduleCall, Settings};
 use crate::failpoints::{self, Point};
 
+pub use by_name::Scheduled;
+
 /// Between two tries of a call that the store did not answer.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_secs(1) };
-
-/// What became of a request for a worker by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scheduled {
-    /// It is placed there, now or before.
-    Placed,
-    /// The request was refused as it was handed in.
-    Refused(SubmitOutcome),
-    /// The worker may not serve it, or has no room: the first rule that it fails.
-    NotEligible(Rule),
-    /// There is no such worker.
-    NoSuchWorker,
-    /// The store refused the placement.
-    NotPlaced(Outcome),
-}
 
 /// Plans the cell until the mandate is lost; answers why.
 pub(super) async fn run(
@@ -49,10 +38,11 @@ pub(super) async fn run(
     settings: &Settings,
     mandate: &Mandate,
     view: &RwLock<View>,
+    pools: &Pools,
     observer: &dyn Observer,
     calls: &mut mpsc::Receiver<ScheduleCall>,
 ) -> PortError {
-    let mut cycle = Cycle::new(ports, settings, mandate, view, observer);
+    let mut cycle = Cycle::new(ports, settings, mandate, view, pools, observer);
     loop {
         match cycle.turn(calls).await {
             Ok(()) => {}
@@ -73,6 +63,7 @@ pub(super) struct Cycle<'a> {
     settings: &'a Settings,
     mandate: &'a Mandate,
     view: &'a RwLock<View>,
+    pools: &'a Pools,
     observer: &'a dyn Observer,
     refill: Refill,
     /// How far the backlog was when it was read last.
@@ -97,16 +88,35 @@ struct Batch {
     began: Instant,
 }
 
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.candidates.is_empty() && self.corrupt.is_empty()
+    }
+}
+
 impl<'a> Cycle<'a> {
     pub(super) fn new(
         ports: &'a Ports,
         settings: &'a Settings,
         mandate: &'a Mandate,
         view: &'a RwLock<View>,
+        pools: &'a Pools,
         observer: &'a dyn Observer,
     ) -> Self {
         let (refill, seen) = (Refill::new(), Revision(0));
-        Self { ports, settings, mandate, view, observer, refill, seen, room_unread: true, gathering: None, failures: 0 }
+        Self {
+            ports,
+            settings,
+            mandate,
+            view,
+            pools,
+            observer,
+            refill,
+            seen,
+            room_unread: true,
+            gathering: None,
+            failures: 0,
+        }
     }
 
     /// One batch, and then whatever there is to wait for.
@@ -128,14 +138,15 @@ impl<'a> Cycle<'a> {
             self.view_mut().note_nothing_to_commit();
             return Ok(false);
         }
-        if batch.candidates.is_empty() && batch.corrupt.is_empty() {
+        if batch.is_empty() && !self.may_grow(&batch) {
             self.view_mut().note_nothing_to_commit();
             return Ok(batch.more || self.has_more());
         }
         failpoints::pass(Point::Looked, batch.candidates.len());
-        let (batch, verdicts, mut report) = self.plan(batch).await?;
+        let (mut batch, verdicts, mut report) = self.plan(batch).await?;
+        let growth = self.grow(&mut batch).await?;
         failpoints::pass(Point::Planned, batch.candidates.len());
-        let refused = self.commit(&batch, verdicts, &mut report).await?;
+        let refused = self.commit(&batch, verdicts, growth, &mut report).await?;
         failpoints::pass(Point::Committed, batch.candidates.len());
         self.failures = if refused { self.failures + 1 } else { 0 };
         if refused {
@@ -252,8 +263,44 @@ impl<'a> Cycle<'a> {
         Ok((batch, verdicts, report))
     }
 
-    /// Commits every decision of the batch in one step. Answers whether the store refused any.
-    async fn commit(&mut self, batch: &Batch, verdicts: Vec<Verdict>, report: &mut BatchReport) -> PortResult<bool> {
+    /// Whether pools may have to grow or shrink: the fleet was read, or their time has come.
+    fn may_grow(&self, batch: &Batch) -> bool {
+        !self.pools.is_empty() && (batch.looked || self.pools.until_due(&self.view()).is_zero())
+    }
+
+    /// What the pools are to grow and shrink by, so that the batch and all that is parked has room. Nobody asks for a worker
+    /// before the fleet was read for it.
+    async fn grow(&mut self, batch: &mut Batch) -> PortResult<Growth> {
+        if !self.may_grow(batch) {
+            return Ok(Growth::default());
+        }
+        if !batch.looked {
+            look_again(self).await?;
+            self.fleet_was_read();
+            batch.looked = true;
+        }
+        Ok(self.decide_growth(batch))
+    }
+
+    fn decide_growth(&self, batch: &Batch) -> Growth {
+        let view = self.view();
+        let fleet = view.fleet();
+        let demand = open_demand(&fleet.lots, batch.candidates.iter().map(|waiting| &waiting.candidate));
+        let growth = self.pools.decide(&view, &demand, &self.settings.policy, self.observer);
+        drop(view);
+        self.view_mut().note_templates(self.pools.templates());
+        growth
+    }
+
+    /// Commits every decision of the batch, and what becomes of pools, in one step. Answers whether the store refused any
+    /// placement.
+    async fn commit(
+        &mut self,
+        batch: &Batch,
+        verdicts: Vec<Verdict>,
+        growth: Growth,
+        report: &mut BatchReport,
+    ) -> PortResult<bool> {
         let mut decisions = Vec::with_capacity(verdicts.len());
         let mut deciding = Vec::with_capacity(verdicts.len());
         for (waiting, verdict) in batch.candidates.iter().zip(verdicts) {
@@ -262,29 +309,35 @@ impl<'a> Cycle<'a> {
                 deciding.push(waiting);
             }
         }
-        self.observer.batch_planned(report);
+        if !batch.is_empty() {
+            self.observer.batch_planned(report);
+        }
         decisions.extend(batch.corrupt.iter().map(|(key, id)| Decision {
             container: id.clone(),
             attempt: domain::id::Attempt(0),
             kind: DecisionKind::ParkCorrupt { key: *key, detail: "the request's row cannot be decoded".to_owned() },
         }));
-        if decisions.is_empty() {
+        if decisions.is_empty() && growth.is_empty() {
             self.view_mut().note_nothing_to_commit();
             return Ok(false);
         }
         let began = Instant::now();
-        let answer = self.finalize(&decisions, &deciding).await?;
+        let Growth { workers, asked, removals } = growth;
+        let commit = Commit { decisions, workers, removals, limits: self.limits(&deciding) };
+        let answer = self.finalize(&commit, &deciding).await?;
         report.commit = Some(began.elapsed());
-        self.tell(&decisions, &deciding, &answer, report);
+        self.pools.has_written(&commit, &asked, &answer, self.observer);
+        if !batch.is_empty() {
+            self.tell(&commit.decisions, &deciding, &answer, report);
+        }
         let refusal =
             |outcome: &Outcome| !matches!(outcome, Outcome::Done | Outcome::AlreadyDone | Outcome::NotPending);
         Ok(answer.outcomes.iter().any(refusal))
     }
 
-    /// Commits decisions, repeating the same until the store answers, and books what was placed in the view.
+    /// Commits, repeating the same until the store answers, and books what was placed in the view.
     /// `Retried` would give up in time, which a batch of unknown outcome must not, and hide what the observer is told.
-    async fn finalize(&self, decisions: &[Decision], deciding: &[&InLine]) -> PortResult<CommitAnswer> {
-        let commit = Commit { decisions: decisions.to_vec(), limits: self.limits(deciding), ..Commit::default() };
+    async fn finalize(&self, commit: &Commit, deciding: &[&InLine]) -> PortResult<CommitAnswer> {
         let mut tries = 0;
         self.view_mut().note_committing(true);
         let answer = loop {
@@ -307,7 +360,7 @@ impl<'a> Cycle<'a> {
         }
         let answer = answer?;
         view.note_no_trouble();
-        let gone = view.apply_commit(decisions, deciding, &answer);
+        let gone = view.apply_commit(commit, deciding, &answer);
         if tries > 0 {
             // What a repeated commit answers may have been done by the first: the fleet is read again.
             view.mark_stale();
@@ -378,13 +431,15 @@ impl<'a> Cycle<'a> {
 
     /// Waits for ready work, freed room, a call, or the next sweep.
     async fn wait(&mut self, calls: &mut mpsc::Receiver<ScheduleCall>) -> PortResult<()> {
-        let at_most = self.refill.until_sweep().max(Duration::from_millis(1));
+        let at_most = self.refill.until_sweep().min(self.pools.until_due(&self.view())).max(Duration::from_millis(1));
         let noticed = self.view().noticed();
         let noticed = noticed.notified();
+        let pools = self.pools.has_news();
         let seen = self.seen_in_full();
         let wait = self.ports.backlog.wait(&self.settings.cell, seen, at_most);
         tokio::select! {
             () = noticed => {}
+            () = pools => {}
             woken = timeout(at_most * 2, wait) => {
                 if let Ok(woken) = woken {
                     let woken = woken?;
@@ -403,58 +458,6 @@ impl<'a> Cycle<'a> {
     fn seen_in_full(&self) -> Revision {
         let view = self.view();
         if view.somebody_waits() { view.upto().unwrap_or(Revision(0)).min(self.seen) } else { self.seen }
-    }
-
-    /// Places one request on one worker by name, through the same commit as a batch.
-    async fn schedule(&mut self, call: ScheduleCall) -> PortResult<()> {
-        let ScheduleCall { worker, request, answer } = call;
-        let outcome = self.schedule_on(&worker, request).await;
-        if let Err(PortError::StaleTerm | PortError::Rewound) = &outcome {
-            return outcome.map(drop);
-        }
-        // Nobody waits for the answer any more: the request is placed or in line all the same.
-        let _ = answer.send(outcome);
-        Ok(())
-    }
-
-    async fn schedule_on(
-        &mut self,
-        worker: &domain::id::WorkerId,
-        request: domain::request::Submission,
-    ) -> PortResult<Scheduled> {
-        let (cell, now) = (&self.settings.cell, (self.settings.clock)());
-        let id = request.id.clone();
-        let submitted = self.ports.backlog.submit(cell, now, vec![request]).await?.pop();
-        match submitted {
-            Some(SubmitOutcome::Accepted | SubmitOutcome::Already(Phase::Pending)) => {}
-            Some(SubmitOutcome::Already(_)) => return Ok(Scheduled::Placed),
-            refused => return Ok(Scheduled::Refused(refused.unwrap_or(SubmitOutcome::Conflict))),
-        }
-        look_again(self).await?;
-        let Some(row) = self.ports.containers.get(cell, vec![id]).await?.pop().flatten().map(|found| found.row) else {
-            return Ok(Scheduled::NotPlaced(Outcome::NotPending));
-        };
-        let fleet = self.view().fleet();
-        let Some(worker) = fleet.worker(worker) else {
-            return Ok(Scheduled::NoSuchWorker);
-        };
-        let booking = match place_on(worker, &row.ask, &self.settings.policy) {
-            Ok(booking) => booking,
-            Err(rule) => return Ok(Scheduled::NotEligible(rule)),
-        };
-        let kind = DecisionKind::Place { worker: worker.id.clone(), incarnation: worker.incarnation, booking };
-        let decision = Decision { container: row.id.clone(), attempt: row.attempt, kind };
-        // Nobody else may hold the fleet while the commit is booked in it: it would be copied.
-        drop(fleet);
-        let lot = row.state.lot().cloned();
-        let candidate =
-            Candidate { id: row.id, key: row.key, attempt: row.attempt, ask: row.ask, if_silent: row.if_silent, lot };
-        let waiting = InLine { candidate, submitted: row.submitted };
-        let answer = self.finalize(&[decision], &[&waiting]).await?;
-        Ok(match answer.outcomes.into_iter().next() {
-            Some(Outcome::Done | Outcome::AlreadyDone) => Scheduled::Placed,
-            other => Scheduled::NotPlaced(other.unwrap_or(Outcome::NotPending)),
-        })
     }
 
     fn store_failed(&self, error: &PortError) {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Settings;
 use super::look::look;
+use super::pools::Pools;
 use super::report::Observer;
 use super::silence::{Brake, Silence};
 use super::view::View;
@@ -33,6 +34,7 @@ pub(super) async fn run(
     mandate: &Mandate,
     witness: Option<Mark>,
     view: &RwLock<View>,
+    pools: &Pools,
     observer: &dyn Observer,
 ) -> PortError {
     let mut house = House::new(ports, settings, mandate, view, observer).with_witness(witness);
@@ -41,7 +43,7 @@ pub(super) async fn run(
     loop {
         ticks.tick().await;
         match house.tick().await {
-            Ok(()) => {}
+            Ok(()) => observer.pools_seen(&pools.states(&house.with_view(|view| view.fleet()))),
             Err(error @ PortError::Unavailable(_)) => {
                 observer.store_failed(&error);
                 house.with_view(|view| view.note_trouble(error.in_full()));

@@ -32,8 +32,8 @@ pub(super) async fn acquire(
     loop {
         match ports.leadership.acquire(&settings.cell, &settings.planner, expected).await {
             Ok(AcquireOutcome::Acquired(mandate)) => return mandate,
-            Ok(AcquireOutcome::Held { term, stamp, .. }) => {
-                view().note_no_trouble();
+            Ok(AcquireOutcome::Held { term, stamp, planner }) => {
+                view().note_held_by(planner);
                 let held = (term, stamp);
                 if ports.limits.exclusive {
                     expected = Some(held);

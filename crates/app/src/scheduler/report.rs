@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::fleet::Fleet;
-use domain::id::{ContainerId, WorkerId};
+use domain::id::{ContainerId, PoolName, WorkerId};
 use domain::model::Rewind;
 use ports::PortError;
+
+use super::pools::PoolState;
 
 /// One batch, from the first request seen to the commit's answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +55,14 @@ pub trait Observer: Send + Sync {
     fn worker_not_found(&self, worker: &WorkerId);
     /// A worker was given up, and this many of its containers went back.
     fn worker_lost(&self, worker: &WorkerId, containers: u32);
+    /// A pool asked for so many workers, for this reason.
+    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64);
+    /// A worker of a pool goes, and why.
+    fn worker_retired(&self, pool: &PoolName, worker: &WorkerId, why: &str);
+    /// The pools as they stand.
+    fn pools_seen(&self, pools: &[PoolState]);
+    /// A pool did not get what it asked for.
+    fn pool_failed(&self, pool: &PoolName, why: &str);
     /// The store lost writes: nothing is placed until workers have said what they run.
     fn settling(&self, rewind: Option<&Rewind>, unregistered: u64);
     /// They have: work goes on.

@@ -4,6 +4,7 @@ mod freed;
 mod gone;
 mod house;
 mod lots;
+mod pools;
 mod rewound;
 mod seen;
 
@@ -31,7 +32,11 @@ use ports::rows::{MemoryStore, RowPorts};
 use ports::{MockBacklogRepository, MockPlacementRepository, MockWorkerRepository, PortError, Ports};
 
 use super::cycle::Cycle;
-use super::{BatchReport, Observer, Scheduled, Scheduler, Settings, View};
+use super::pools::Pools;
+use super::{BatchReport, Observer, PoolState, Scheduled, Scheduler, Settings, View};
+
+/// How long a provider's worker may be without a row.
+const STRAY_AFTER: Duration = Duration::from_secs(7);
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -40,6 +45,9 @@ struct Notes {
     corrupt: Mutex<Vec<ContainerId>>,
     not_found: Mutex<Vec<WorkerId>>,
     failed: AtomicUsize,
+    asked: Mutex<BTreeMap<&'static str, u64>>,
+    retired: Mutex<Vec<(WorkerId, String)>>,
+    pool_failures: Mutex<Vec<String>>,
 }
 
 impl Observer for Notes {
@@ -62,6 +70,20 @@ impl Observer for Notes {
     fn worker_lost(&self, _: &WorkerId, _: u32) {}
     fn losing_suspended(&self, _: usize, _: usize) {}
 
+    fn workers_asked(&self, _: &PoolName, reason: &'static str, count: u64) {
+        *self.asked.lock().unwrap().entry(reason).or_default() += count;
+    }
+
+    fn worker_retired(&self, _: &PoolName, worker: &WorkerId, why: &str) {
+        self.retired.lock().unwrap().push((worker.clone(), why.to_owned()));
+    }
+
+    fn pools_seen(&self, _: &[PoolState]) {}
+
+    fn pool_failed(&self, _: &PoolName, why: &str) {
+        self.pool_failures.lock().unwrap().push(why.to_owned());
+    }
+
     fn settling(&self, _rewind: Option<&Rewind>, _unregistered: u64) {}
 
     fn settled(&self) {}
@@ -73,7 +95,8 @@ struct Bench {
     settings: Settings,
     mandate: Mandate,
     view: RwLock<View>,
-    notes: Notes,
+    pools: Arc<Pools>,
+    notes: Arc<Notes>,
 }
 
 fn clock() -> Timestamp {
@@ -98,6 +121,7 @@ impl Bench {
             planner: PlannerId::new("planner").unwrap(),
             batch: BatchPolicy::BALANCED,
             policy: Policy::default(),
+            pools: Vec::new(),
             keepalive: Duration::from_secs(5),
             grace: Duration::from_secs(2),
             lasts: Duration::from_secs(10),
@@ -106,7 +130,8 @@ impl Bench {
         };
         let acquired = ports.leadership.acquire(&settings.cell, &settings.planner, None).await.unwrap();
         let AcquireOutcome::Acquired(mandate) = acquired else { panic!("{acquired:?}") };
-        Self { ports, settings, mandate, view: RwLock::default(), notes: Notes::default() }
+        let pools = Arc::new(Pools::new(&[], &settings.planner, STRAY_AFTER));
+        Self { ports, settings, mandate, view: RwLock::default(), pools, notes: Arc::default() }
     }
 
     async fn with_workers(count: usize, cpu_milli: u64) -> Self {
@@ -137,7 +162,7 @@ impl Bench {
     }
 
     fn cycle(&self) -> Cycle<'_> {
-        Cycle::new(&self.ports, &self.settings, &self.mandate, &self.view, &self.notes)
+        Cycle::new(&self.ports, &self.settings, &self.mandate, &self.view, &self.pools, &*self.notes)
     }
 
     async fn worker_of(&self, name: &str) -> Option<String> {
@@ -196,8 +221,16 @@ async fn a_stale_term_ends_the_planning() {
     fake.expect_commit().times(1).returning(|_, _, _| Err(PortError::StaleTerm));
     bench.ports.placements = Arc::new(fake);
     let (_sender, mut calls) = tokio::sync::mpsc::channel(1);
-    let error =
-        super::cycle::run(&bench.ports, &bench.settings, &bench.mandate, &bench.view, &bench.notes, &mut calls).await;
+    let error = super::cycle::run(
+        &bench.ports,
+        &bench.settings,
+        &bench.mandate,
+        &bench.view,
+        &bench.pools,
+        &*bench.notes,
+        &mut calls,
+    )
+    .await;
     assert!(matches!(error, PortError::StaleTerm), "{error:?}");
 }
 

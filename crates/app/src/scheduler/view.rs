@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::fleet::Fleet;
-use domain::id::{Incarnation, Mark, Revision, WorkerId};
+use domain::fleet::{Fleet, PoolTemplate};
+use domain::id::{Incarnation, Mark, PlannerId, Revision, WorkerId};
 use domain::model::backlog::InLine;
-use domain::model::placements::{CommitAnswer, Decision, DecisionKind, Outcome};
+use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
 use domain::model::workers::{LookPage, SeenSilent};
 use domain::model::{FleetName, Rewind};
 use domain::wait::LotKey;
-use domain::worker::{Closed, Status, Worker, WorkerRow};
+use domain::worker::{Closed, Life, Status, Worker, WorkerRow};
 use ports::PortError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -30,12 +30,15 @@ pub struct View {
     freed: bool,
     /// Told when room or quota is seen to be free, whoever looked.
     noticed: Arc<Notify>,
-    drains: BTreeMap<WorkerId, Drain>,
+    drains: BTreeMap<WorkerId, Deadline>,
+    boots: BTreeMap<WorkerId, Deadline>,
+    idle: BTreeMap<WorkerId, Idle>,
     silent: BTreeMap<WorkerId, Silent>,
     trouble: Option<Trouble>,
     /// Whether a commit is under way whose answer has not come.
     committing: bool,
     rewind: Option<Rewind>,
+    held_by: Option<PlannerId>,
 }
 
 /// How long a worker has been silent, as far as this planner has watched it.
@@ -57,9 +60,21 @@ struct Trouble {
     of_commit: bool,
 }
 
-/// A drain, counted from when the planner first saw it.
-struct Drain {
+/// A drain or a boot, counted from when the planner first saw it.
+struct Deadline {
     within: Duration,
+    since: Instant,
+}
+
+impl Deadline {
+    fn is_over(&self) -> bool {
+        self.since.elapsed() >= self.within
+    }
+}
+
+/// A worker that owns nothing, as it was changed last.
+struct Idle {
+    changed: Revision,
     since: Instant,
 }
 
@@ -97,7 +112,16 @@ impl View {
     /// Forgets what was read, but neither what the clock says nor how far it was read: a store that has less than was seen
     /// is one that lost writes. What is read next is not all before its last page.
     pub(super) fn read_anew(&mut self) {
-        (self.fleet, self.upto, self.committed, self.stale) = (Arc::default(), None, Revision(0), true);
+        let mut fleet = Fleet::default();
+        fleet.pools.clone_from(&self.fleet.pools);
+        (self.fleet, self.upto, self.committed, self.stale) = (Arc::new(fleet), None, Revision(0), true);
+    }
+
+    /// Notes what the fleet could grow by.
+    pub(super) fn note_templates(&mut self, templates: Vec<PoolTemplate>) {
+        if self.fleet.pools != templates {
+            Arc::make_mut(&mut self.fleet).pools = templates;
+        }
     }
 
     /// Whether somebody may wait in a lot: a view that is stale may not show it.
@@ -147,6 +171,8 @@ impl View {
                 FleetName::Worker(id) => {
                     fleet.remove(&id);
                     self.drains.remove(&id);
+                    self.boots.remove(&id);
+                    self.idle.remove(&id);
                     self.silent.remove(&id);
                 }
                 FleetName::Lot(key) => drop(fleet.lots.remove(&key)),
@@ -156,7 +182,9 @@ impl View {
         for row in page.workers {
             let worker = row.to_worker();
             self.freed |= frees_room(fleet.worker(&row.id), &worker);
-            follow_drain(&mut self.drains, &row);
+            follow_deadline(&mut self.drains, &row.id, drain_within(&row));
+            follow_deadline(&mut self.boots, &row.id, boot_within(&row));
+            follow_idle(&mut self.idle, &row);
             fleet.put(worker);
         }
         for (workspace, usage) in page.usage {
@@ -181,10 +209,11 @@ impl View {
     /// again. One whose row cannot be read any more is shown by no look, nor is it said to be gone.
     pub(super) fn apply_commit(
         &mut self,
-        decisions: &[Decision],
+        commit: &Commit,
         deciding: &[&InLine],
         answer: &CommitAnswer,
     ) -> BTreeSet<WorkerId> {
+        let decisions = &commit.decisions;
         self.committed = answer.after;
         self.reached = self.reached.max(Some(answer.after));
         let gone = self.drop_gone(decisions, answer);
@@ -200,11 +229,14 @@ impl View {
                 continue;
             };
             fleet.book(worker, &candidate.ask, booking);
+            self.idle.remove(worker);
             // A lot that was read from has changed.
             self.stale |= candidate.lot.is_some();
         }
         // Requests that cannot be decoded follow the others, and change a lot.
         self.stale |= decisions.len() > deciding.len();
+        // Workers that come and go are seen by the next look.
+        self.stale |= !commit.workers.is_empty() || !commit.removals.is_empty();
         if !self.stale && self.upto == Some(answer.before) {
             self.upto = Some(answer.after);
         }
@@ -240,6 +272,17 @@ impl View {
     /// Notes that the store does what it is asked, or that somebody else asks it now.
     pub(super) fn note_no_trouble(&mut self) {
         self.trouble = None;
+    }
+
+    /// Notes that the store answers, and that this planner has the cell.
+    pub(super) fn note_held_by(&mut self, planner: PlannerId) {
+        self.note_no_trouble();
+        self.held_by = Some(planner);
+    }
+
+    /// Who had the cell when this process asked for it last.
+    pub(super) fn held_by(&self) -> Option<&PlannerId> {
+        self.held_by.as_ref()
     }
 
     /// Notes why the planner left the cell.
@@ -294,9 +337,34 @@ impl View {
 
     /// Workers whose drain has come due.
     pub(super) fn drains_due(&self) -> Vec<WorkerId> {
-        let due = |drain: &Drain| drain.since.elapsed() >= drain.within;
+        self.over(&self.drains)
+    }
+
+    /// Workers that have not come within the time that they may boot.
+    pub(super) fn boots_over(&self) -> Vec<WorkerId> {
+        self.over(&self.boots)
+    }
+
+    fn over(&self, deadlines: &BTreeMap<WorkerId, Deadline>) -> Vec<WorkerId> {
         let there = |id: &WorkerId| self.fleet.worker(id).is_some();
-        self.drains.iter().filter(|(id, drain)| due(drain) && there(id)).map(|(id, _)| id.clone()).collect()
+        let over = deadlines.iter().filter(|(id, deadline)| deadline.is_over() && there(id));
+        over.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// How long until the next worker should have come.
+    pub(super) fn until_boot_over(&self) -> Option<Duration> {
+        let left = self.boots.values().filter(|boot| !boot.is_over());
+        left.map(|boot| boot.within.saturating_sub(boot.since.elapsed())).min()
+    }
+
+    /// How long a worker may boot that does.
+    pub(super) fn boot_within(&self, worker: &WorkerId) -> Option<Duration> {
+        self.boots.get(worker).map(|boot| boot.within)
+    }
+
+    /// How long a worker has owned nothing, if it owns nothing.
+    pub(super) fn idle_for(&self, worker: &WorkerId) -> Option<Duration> {
+        self.idle.get(worker).map(|idle| idle.since.elapsed())
     }
 
     /// Notes how long workers have been silent.
@@ -323,12 +391,36 @@ fn frees_room(before: Option<&Worker>, now: &Worker) -> bool {
             || is.gpu_milli.iter().zip(&was.gpu_milli).any(|(is, was)| is > was))
 }
 
-fn follow_drain(drains: &mut BTreeMap<WorkerId, Drain>, row: &WorkerRow) {
+fn drain_within(row: &WorkerRow) -> Option<Duration> {
     match row.closed {
-        Closed::Draining { within, due: false } => {
-            let drain = drains.entry(row.id.clone()).or_insert_with(|| Drain { within, since: Instant::now() });
-            drain.within = within;
+        Closed::Draining { within, due: false } => Some(within),
+        _ => None,
+    }
+}
+
+fn boot_within(row: &WorkerRow) -> Option<Duration> {
+    match row.life {
+        Life::Pending { boot_within } => Some(boot_within),
+        _ => None,
+    }
+}
+
+fn follow_deadline(deadlines: &mut BTreeMap<WorkerId, Deadline>, worker: &WorkerId, within: Option<Duration>) {
+    match within {
+        Some(within) => {
+            let began = || Deadline { within, since: Instant::now() };
+            deadlines.entry(worker.clone()).or_insert_with(began).within = within;
         }
-        _ => drop(drains.remove(&row.id)),
+        None => drop(deadlines.remove(worker)),
+    }
+}
+
+/// A worker is idle from when it was seen to own nothing, anew at each change of its row: it may have owned something in
+/// between.
+fn follow_idle(idle: &mut BTreeMap<WorkerId, Idle>, row: &WorkerRow) {
+    if row.used.containers > 0 || matches!(row.life, Life::Pending { .. }) {
+        idle.remove(&row.id);
+    } else if idle.get(&row.id).is_none_or(|idle| idle.changed != row.changed) {
+        idle.insert(row.id.clone(), Idle { changed: row.changed, since: Instant::now() });
     }
 }

@@ -112,6 +112,7 @@ impl Planning {
             planner: PlannerId::new(name).unwrap(),
             batch: BatchPolicy::BALANCED,
             policy: Policy::default(),
+            pools: Vec::new(),
             keepalive: Duration::from_mins(2),
             grace: Duration::from_secs(15),
             lasts,

@@ -65,6 +65,7 @@ impl Bench {
             planner: PlannerId::new("p1").expect("a name"),
             batch: BatchPolicy::BALANCED,
             policy: policy.clone(),
+            pools: Vec::new(),
             keepalive: setup.keepalive,
             grace: setup.grace,
             lasts: Duration::from_secs(10),

@@ -29,7 +29,18 @@ impl Explanation {
                 format!("fits the quota of workspace {workspace}, but {}", those_ahead(*ahead))
             }
             Verdict::Wait { why: Why::Behind(ahead), .. } => format!("fits, but {}", those_ahead(*ahead)),
+            wait if wait.is_demand() && !self.booting.is_empty() => self.waits_for_booting(),
             Verdict::Wait { why, .. } => sentence(why, ask),
+        }
+    }
+
+    fn waits_for_booting(&self) -> String {
+        match self.booting.as_slice() {
+            [one] => format!("waits for a worker that is booting: {one}"),
+            [first, rest @ ..] => {
+                format!("waits for one of {} workers that are booting, such as {first}", rest.len() + 1)
+            }
+            [] => String::new(),
         }
     }
 }

@@ -180,3 +180,37 @@ fn twenty_workers_in_one_sentence() {
         "#]],
     );
 }
+
+#[test]
+fn who_could_hold_it_once_it_has_booted_is_named() {
+    check_explain(
+        "worker a used.cpu=4\nworker b status=pending\nworker c status=pending cpu=1\nrequest r1 cpu=2",
+        expect![[r#"
+            fits []
+            fails [status 2, cpu 1]
+            boots [b]
+            r1 waits: no worker has room: 2 of 3 workers are not available, 1 lacks cpu
+            waits for a worker that is booting: b
+        "#]],
+    );
+    check_explain(
+        "worker a status=pending\nworker b status=pending\nrequest r1 cpu=2",
+        expect![[r#"
+            fits []
+            fails [status 2]
+            boots [a b]
+            r1 waits: no worker takes it: 2 of 2 workers are not available
+            waits for one of 2 workers that are booting, such as a
+        "#]],
+    );
+    check_explain(
+        "worker a\nworker b status=pending\nrequest r1 cpu=2",
+        expect![[r#"
+        fits [a]
+        fails [status 1]
+        boots [b]
+        r1 -> a
+        fits on a
+    "#]],
+    );
+}

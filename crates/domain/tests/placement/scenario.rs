@@ -66,10 +66,13 @@ pub(crate) fn check_explain(scenario: &str, expected: Expect) {
     let Scenario { fleet, policy, batch, .. } = Scenario::read(scenario);
     let candidate = batch.last().expect("a scenario has a request to explain");
     let explanation = explain(&fleet, candidate, &policy);
-    let Explanation { fits, rules, verdict } = &explanation;
-    let fits: Vec<&str> = fits.iter().map(WorkerId::as_str).collect();
+    let Explanation { fits, booting, rules, verdict } = &explanation;
+    let names = |ids: &[WorkerId]| ids.iter().map(WorkerId::as_str).collect::<Vec<_>>().join(" ");
     let rules: Vec<String> = rules.iter().map(|(rule, count)| format!("{} {count}", rule.as_str())).collect();
-    let mut table = format!("fits [{}]\nfails [{}]\n", fits.join(" "), rules.join(", "));
+    let mut table = format!("fits [{}]\nfails [{}]\n", names(fits), rules.join(", "));
+    if !booting.is_empty() {
+        let _ = writeln!(table, "boots [{}]", names(booting));
+    }
     let _ = writeln!(table, "{}\n{}", decision(candidate, verdict), explanation.sentence(&candidate.ask));
     expected.assert_eq(&table);
 }

@@ -12,7 +12,7 @@ use super::super::housekeeping::House;
 use super::*;
 
 fn house(bench: &Bench) -> House<'_> {
-    House::new(&bench.ports, &bench.settings, &bench.mandate, &bench.view, &bench.notes)
+    House::new(&bench.ports, &bench.settings, &bench.mandate, &bench.view, &*bench.notes)
 }
 
 #[tokio::test(start_paused = true)]

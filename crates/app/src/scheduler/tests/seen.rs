@@ -21,7 +21,7 @@ async fn page(bench: &Bench) -> LookPage {
 struct Crossing {
     bench: Bench,
     before: LookPage,
-    decisions: Vec<domain::model::placements::Decision>,
+    commit: Commit,
     deciding: Vec<domain::model::backlog::InLine>,
     answer: CommitAnswer,
 }
@@ -38,9 +38,9 @@ async fn crossing() -> Crossing {
     let kind = DecisionKind::Place { worker, incarnation, booking };
     let decisions =
         vec![domain::model::placements::Decision { container: id("a"), attempt: deciding[0].candidate.attempt, kind }];
-    let commit = Commit { decisions: decisions.clone(), ..Commit::default() };
-    let answer = bench.ports.placements.commit(&bench.mandate, clock(), commit).await.unwrap();
-    Crossing { bench, before, decisions, deciding, answer }
+    let commit = Commit { decisions, ..Commit::default() };
+    let answer = bench.ports.placements.commit(&bench.mandate, clock(), commit.clone()).await.unwrap();
+    Crossing { bench, before, commit, deciding, answer }
 }
 
 fn booked(bench: &Bench) -> u32 {
@@ -49,20 +49,20 @@ fn booked(bench: &Bench) -> u32 {
 
 #[tokio::test]
 async fn a_commit_that_a_look_has_read_is_not_booked_twice() {
-    let Crossing { bench, decisions, deciding, answer, .. } = crossing().await;
+    let Crossing { bench, commit, deciding, answer, .. } = crossing().await;
     let after = page(&bench).await;
     let mut view = bench.view.write().unwrap();
     view.apply(after);
-    view.apply_commit(&decisions, &deciding.iter().collect::<Vec<_>>(), &answer);
+    view.apply_commit(&commit, &deciding.iter().collect::<Vec<_>>(), &answer);
     drop(view);
     assert_eq!(booked(&bench), 1);
 }
 
 #[tokio::test]
 async fn a_look_from_before_a_commit_takes_nothing_back() {
-    let Crossing { bench, before, decisions, deciding, answer } = crossing().await;
+    let Crossing { bench, before, commit, deciding, answer } = crossing().await;
     let mut view = bench.view.write().unwrap();
-    view.apply_commit(&decisions, &deciding.iter().collect::<Vec<_>>(), &answer);
+    view.apply_commit(&commit, &deciding.iter().collect::<Vec<_>>(), &answer);
     view.apply(before);
     drop(view);
     assert_eq!(booked(&bench), 1);
@@ -88,8 +88,15 @@ async fn a_store_that_went_back_takes_nothing_from_how_far_the_planner_has_seen_
 /// Plans for so long, and not longer.
 async fn plan_for(bench: &Bench, long: Duration) {
     let (_sender, mut calls) = tokio::sync::mpsc::channel(1);
-    let run =
-        super::super::cycle::run(&bench.ports, &bench.settings, &bench.mandate, &bench.view, &bench.notes, &mut calls);
+    let run = super::super::cycle::run(
+        &bench.ports,
+        &bench.settings,
+        &bench.mandate,
+        &bench.view,
+        &bench.pools,
+        &*bench.notes,
+        &mut calls,
+    );
     let ended = timeout(long, run).await;
     assert!(ended.is_err(), "{ended:?}");
 }
