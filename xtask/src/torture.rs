@@ -89,6 +89,12 @@ const CAMPAIGNS: &[Campaign] = &[
         rounds: 20,
     },
     Campaign {
+        name: "redis-cells",
+        target: "-p app --test redis",
+        test: "a_node_killed_under_three_cells_concerns_only_its_own",
+        rounds: 30,
+    },
+    Campaign {
         name: "redis-restarts",
         target: "-p app --test redis",
         test: "a_redis_server_killed_again_and_again_loses_nothing_and_work_goes_on_by_itself",
