@@ -31,6 +31,7 @@ struct Campaign {
     name: &'static str,
     /// The package, and the target in it, as cargo is told.
     target: &'static str,
+    /// Its name, and the store before it where it runs on each.
     test: &'static str,
     rounds: u64,
 }
@@ -46,7 +47,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "server-kills",
         target: "-p app --test kills",
-        test: "a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice",
+        test: "embedded::a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice",
         rounds: 5_000,
     },
     Campaign {
@@ -59,14 +60,39 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "agent-faults",
         target: "-p app --test campaigns",
-        test: "agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on",
+        test: "embedded::agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on",
         rounds: 100,
     },
     Campaign {
         name: "stop-races",
         target: "-p app --test campaigns",
-        test: "five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
+        test: "embedded::five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
         rounds: 20,
+    },
+    // On Redis it takes 10 s until the next server plans.
+    Campaign {
+        name: "redis-server-kills",
+        target: "-p app --test kills",
+        test: "redis::a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice",
+        rounds: 100,
+    },
+    Campaign {
+        name: "redis-agent-faults",
+        target: "-p app --test campaigns",
+        test: "redis::agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on",
+        rounds: 50,
+    },
+    Campaign {
+        name: "redis-stop-races",
+        target: "-p app --test campaigns",
+        test: "redis::five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end",
+        rounds: 20,
+    },
+    Campaign {
+        name: "redis-cells",
+        target: "-p app --test redis",
+        test: "a_node_killed_under_three_cells_concerns_only_its_own",
+        rounds: 30,
     },
     Campaign {
         name: "redis-restarts",

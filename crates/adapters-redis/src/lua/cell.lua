@@ -114,6 +114,15 @@ local function fields(table_key, names)
   end)
 end
 
+-- The same as answers tell it: each name with its row, which is empty where there is none.
+local function rows_of(table_key, ids)
+  local rows = {}
+  for at, row in ipairs(fields(table_key, ids)) do
+    rows[at] = { ids[at], row or '' }
+  end
+  return rows
+end
+
 -- Whether text is before other text, byte by byte, whatever the server's locale.
 local function is_before(a, b)
   for at = 1, math.min(#a, #b) do

@@ -137,8 +137,8 @@ return answer(function()
         targets[#targets + 1] = decision[4]
       end
     end
-    read_ahead(ids)
-    read_workers_ahead(targets)
+    read_ahead(CONTAINERS, ids, containers, read_container)
+    read_ahead(WORKERS, targets, workers, read_worker)
     for at, decision in ipairs(asked.decisions) do
       local is_decided, outcome = pcall(decide, decision)
       if not is_decided and not string.find(tostring(outcome), 'CORRUPT', 1, true) then

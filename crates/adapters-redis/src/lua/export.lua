@@ -15,14 +15,6 @@ for _, table_key in ipairs({ CHANGES, FLEET }) do
   end
 end
 
-local function rows_of(table_key, ids)
-  local rows = {}
-  for at, row in ipairs(fields(table_key, ids)) do
-    rows[at] = { ids[at], row or '' }
-  end
-  return rows
-end
-
 local workers, gone = {}, {}
 for _, change in ipairs(call('ZRANGE', FLEET, after, upto, 'BYSCORE')) do
   if string.sub(change, 1, 2) == 'c1' then

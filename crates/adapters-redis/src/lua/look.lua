@@ -33,14 +33,6 @@ for at = 1, #page, 2 do
   end
 end
 
-local function rows_of(table_key, ids)
-  local rows = {}
-  for at, row in ipairs(fields(table_key, ids)) do
-    rows[at] = { ids[at], row or '' }
-  end
-  return rows
-end
-
 return pack({ done = { page = {
   workers = rows_of(WORKERS, names['1']),
   lots = rows_of(LOTS, names['2']),

@@ -90,6 +90,15 @@ local function is_usage(row)
   return row[U.cpu] + row[U.memory] + row[U.gpu] + row[U.containers]
 end
 
+-- Has `read` take those rows of a table that are not among the `known`, all asked for at once.
+local function read_ahead(table_key, ids, known, read)
+  for at, raw in ipairs(fields(table_key, ids)) do
+    if known[ids[at]] == nil then
+      read(ids[at], raw)
+    end
+  end
+end
+
 local function read_container(id, raw)
   container_bytes[id] = raw
   local row = raw and (decoded(raw, is_container) or ILLEGIBLE)
@@ -110,15 +119,6 @@ end
 local function legible(id)
   local row = container(id)
   return row ~= ILLEGIBLE and row
-end
-
--- Reads many containers at once.
-local function read_ahead(ids)
-  for at, raw in ipairs(fields(CONTAINERS, ids)) do
-    if containers[ids[at]] == nil then
-      read_container(ids[at], raw)
-    end
-  end
 end
 
 local function status_of(row)
@@ -148,15 +148,6 @@ local function read_worker(id, raw)
     }
   end
   return row
-end
-
--- Reads many workers at once.
-local function read_workers_ahead(ids)
-  for at, raw in ipairs(fields(WORKERS, ids)) do
-    if workers[ids[at]] == nil then
-      read_worker(ids[at], raw)
-    end
-  end
 end
 
 -- A worker as the step has left it; false if there is none, and also if it cannot be decoded.

@@ -35,7 +35,7 @@ end
 
 return answer(function()
   local outcomes = {}
-  read_ahead(asked.ids)
+  read_ahead(CONTAINERS, asked.ids, containers, read_container)
   for at, id in ipairs(asked.ids) do
     outcomes[at] = stop(id)
   end

@@ -4,7 +4,7 @@ return answer(function()
   for at, item in ipairs(asked.items) do
     ids[at] = item.id
   end
-  read_ahead(ids)
+  read_ahead(CONTAINERS, ids, containers, read_container)
   for at, item in ipairs(asked.items) do
     local row = container(item.id)
     if not row then

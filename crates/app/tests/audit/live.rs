@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::audit;
 use crate::fleet::{Fleet, Options, Said, http};
 use crate::plant::{CELL, plant};
+use crate::stores::Store;
 use crate::support::Bench;
 
 /// How often the cell is read.
@@ -27,11 +28,15 @@ fn post(url: &str, path: &str, body: &Value) -> u16 {
     http(url, "POST", path, Some(&body.to_string()), &[""; 0]).unwrap().0
 }
 
+on_each_store! {
+    a_cell_under_way_is_clean_however_often_it_is_read,
+    a_live_cell_is_judged_as_a_stopped_one,
+}
+
 /// What ends is forgotten at once, so that pages miss some of it.
-#[test]
-fn a_cell_under_way_is_clean_however_often_it_is_read() {
+fn a_cell_under_way_is_clean_however_often_it_is_read(store: &Store) {
     let env = vec![("STOWPLAN_KEEP_ENDED".to_owned(), "0s".to_owned())];
-    let fleet = Fleet::start_with(2, Options { env, cpu: "4", ..Options::default() });
+    let fleet = Fleet::start_with(2, Options { env, cpu: "4", ..store.options() });
     let url = fleet.url.clone();
     for half in ["giants-1", "giants-2"] {
         assert_eq!(post(&url, "/v1/containers", &requests(half, GIANTS / 2, 64)), 200);
@@ -56,29 +61,44 @@ fn a_cell_under_way_is_clean_however_often_it_is_read() {
     assert!(documents.iter().any(|document| document["owners"] != 0), "nothing owned room: {documents:?}");
 }
 
-/// Changes the row of the only worker while the server is away, and audits the server that comes back.
-fn audited_after(fleet: &mut Fleet, change: fn(&mut Value)) -> Said {
-    fleet.kill_serve();
-    plant(&fleet.path("server"), |plant| plant.row("workers", "worker-01", change));
+/// Says how much cpu a worker books, and how much it has.
+const SET_CPU: &str = "
+local row = cmsgpack.unpack(redis.call('HGET', KEYS[1], ARGV[1]))
+row[12], row[16] = tonumber(ARGV[2]), tonumber(ARGV[3])
+row[20] = string.gsub(row[20], '\"cpu\":%d+', '\"cpu\":' .. ARGV[3])
+return redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(row))";
+
+/// Changes what the only worker books and has while the server is away, and audits the server that comes back.
+fn audited_after(fleet: &mut Fleet, store: &Store, booked: u64, total: u64) -> Said {
+    fleet.stop_serve();
+    match store {
+        Store::Embedded => plant(&fleet.path("server"), |plant| {
+            plant.row("workers", "worker-01", |row| {
+                row["used"]["cpu"] = json!(booked);
+                row["spec"]["total"]["cpu"] = json!(total);
+            });
+        }),
+        Store::Redis(redis) => {
+            let (key, booked, total) = (format!("stowplan:{{{CELL}}}:workers"), booked.to_string(), total.to_string());
+            let set = redis.command(&["EVAL", SET_CPU, "1", &key, "worker-01", &booked, &total]);
+            assert_eq!(set.integer(), 0, "there was such a row");
+        }
+    }
     fleet.start_serve();
     fleet.stowplan(&["audit"])
 }
 
-#[test]
-fn a_live_cell_is_judged_as_a_stopped_one() {
-    let mut fleet = Fleet::start(1);
+fn a_live_cell_is_judged_as_a_stopped_one(store: &Store) {
+    let mut fleet = Fleet::start_with(1, store.options());
     let said = fleet.stowplan(&["submit", "--id", "long", "--", "sleep", "60"]);
     assert_eq!(said.code, 0, "{said:?}");
     fleet.wait_for_state("long", "running", 1);
-    let said = audited_after(&mut fleet, |row| row["used"]["cpu"] = json!(1_001));
+    let said = audited_after(&mut fleet, store, 1_001, 10_000);
     let named = "corrupt: worker worker-01 books 1001 cpu_milli, its containers own 1000\ncorruptions: 1; 1 workers, ";
     assert!(said.code == 1 && said.stdout.starts_with(named), "{said:?}");
 
     std::fs::write(fleet.path("stowplan.toml"), "[quota.default]\nmemory = \"256Mi\"\n").unwrap();
-    let said = audited_after(&mut fleet, |row| {
-        row["used"]["cpu"] = json!(1_000);
-        row["spec"]["total"]["cpu"] = json!(500);
-    });
+    let said = audited_after(&mut fleet, store, 1_000, 500);
     let notices = "notice: worker worker-01 has 500 cpu_milli, its containers own 1000: it takes nothing new\n\
         notice: workspace default may use 256 memory_mib and uses 512: nothing new is placed for it\n\
         clean; 1 workers, ";

@@ -1,6 +1,10 @@
 //! `stowplan audit`, on stores in which something was planted, and on a cell that changes while it is read.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[macro_use]
+#[path = "../fleet/stores.rs"]
+mod stores;
+
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod live;

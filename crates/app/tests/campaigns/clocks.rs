@@ -11,6 +11,12 @@ use serde_json::{Value, json};
 use crate::fleet::books::metric;
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options, signal};
+use crate::stores::Store;
+
+on_each_store! {
+    a_wall_clock_that_jumps_stops_nothing_and_changes_no_order,
+    a_machine_counts_the_time_for_which_it_was_suspended,
+}
 
 /// How often those who wait are asked, whatever happens.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -40,12 +46,11 @@ fn set(file: &Path, content: &str) {
     replace(file, content.as_bytes(), Outlives::Processes).unwrap();
 }
 
-#[test]
-fn a_wall_clock_that_jumps_stops_nothing_and_changes_no_order() {
+fn a_wall_clock_that_jumps_stops_nothing_and_changes_no_order(store: &Store) {
     let folder = tempfile::tempdir().unwrap();
     let clock = folder.path().join("clock");
     set(&clock, "+0");
-    let fleet = Fleet::start_with(2, Options { env: faked(&clock), ..Options::default() });
+    let fleet = Fleet::start_with(2, Options { env: faked(&clock), ..store.options() });
     let witness = Witness::of(&fleet);
     let submit = |id: &str, script: &str, cpu: u64| {
         let mut request = witness.running(id, script);
@@ -105,12 +110,11 @@ fn workers(fleet: &Fleet) -> Vec<[Value; 3]> {
     workers.into_iter().map(|worker| ["id", "status", "incarnation"].map(|name| worker[name].clone())).collect()
 }
 
-#[test]
-fn a_machine_counts_the_time_for_which_it_was_suspended() {
+fn a_machine_counts_the_time_for_which_it_was_suspended(store: &Store) {
     let folder = tempfile::tempdir().unwrap();
     let suspended = folder.path().join("suspended");
     let agent_env = vec![(suspension::VARIABLE.to_owned(), suspended.to_str().unwrap().to_owned())];
-    let fleet = Fleet::start_with(1, Options { keepalive: "60s", agent_env, ..Options::default() });
+    let fleet = Fleet::start_with(1, Options { keepalive: "60s", agent_env, ..store.options() });
     let witness = Witness::of(&fleet);
     let [stop, keep] = ["stop", "keep"].map(|if_silent| {
         let mut request = witness.request(if_silent);

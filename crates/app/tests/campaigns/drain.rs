@@ -4,6 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
 use crate::fleet::witness::Witness;
+use crate::stores::Store;
+
+on_each_store! {
+    what_ignores_term_is_killed_at_the_drains_deadline_and_only_then_is_its_worker_drained,
+}
 
 /// Says that TERM came, and goes on.
 const DEAF: &str = r#"
@@ -15,9 +20,8 @@ while :; do sleep 0.05; done
 const WITHIN: Duration = Duration::from_secs(1);
 const KILL_AFTER: Duration = Duration::from_millis(700);
 
-#[test]
-fn what_ignores_term_is_killed_at_the_drains_deadline_and_only_then_is_its_worker_drained() {
-    let fleet = Fleet::start(2);
+fn what_ignores_term_is_killed_at_the_drains_deadline_and_only_then_is_its_worker_drained(store: &Store) {
+    let fleet = Fleet::start_with(2, store.options());
     let witness = Witness::of(&fleet);
     let mut request = witness.running("deaf", DEAF);
     request["kill_after"] = "700ms".into();

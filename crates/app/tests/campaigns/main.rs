@@ -1,5 +1,9 @@
-//! Faults against real agents: the built binary, real processes, the embedded store; and commands that bear witness.
+//! Faults against real agents: the built binary, real processes, each store; and commands that bear witness.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+#[macro_use]
+#[path = "../fleet/stores.rs"]
+mod stores;
 
 mod clocks;
 mod drain;

@@ -8,6 +8,12 @@ use serde_json::json;
 use crate::fleet::books::metric;
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options};
+use crate::stores::Store;
+
+on_each_store! {
+    an_outage_of_half_the_keepalive_is_no_event,
+    an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_nobody_his_place,
+}
 
 const KEEPALIVE: Duration = Duration::from_secs(3);
 /// After keepalive, grace, and two more looks of the planner, a silent worker would have been given up.
@@ -48,9 +54,8 @@ fn go_on(fleet: &Fleet, ids: &[String], processes: &[ProcessIdentity]) {
     }
 }
 
-#[test]
-fn an_outage_of_half_the_keepalive_is_no_event() {
-    let mut fleet = Fleet::start_with(4, Options { keepalive: "8s", ..Options::default() });
+fn an_outage_of_half_the_keepalive_is_no_event(store: &Store) {
+    let mut fleet = Fleet::start_with(4, Options { keepalive: "8s", ..store.options() });
     let witness = Witness::of(&fleet);
     let ids = [fill(&fleet, &witness, "keep", 2), fill(&fleet, &witness, "stop", 2)].concat();
     let processes = processes(&fleet, &witness, &ids);
@@ -61,9 +66,8 @@ fn an_outage_of_half_the_keepalive_is_no_event() {
     fleet.wait_for_workers(4);
 }
 
-#[test]
-fn an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_nobody_his_place() {
-    let mut fleet = Fleet::start(2 * KEPT);
+fn an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_nobody_his_place(store: &Store) {
+    let mut fleet = Fleet::start_with(2 * KEPT, store.options());
     let witness = Witness::of(&fleet);
     let [keep, stop] = ["keep", "stop"].map(|if_silent| fill(&fleet, &witness, if_silent, KEPT));
     let [kept, stopped] = [&keep, &stop].map(|ids| processes(&fleet, &witness, ids));

@@ -9,6 +9,12 @@ use serde_json::{Value, json};
 use crate::fleet::books::booked;
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options};
+use crate::stores::Store;
+
+on_each_store! {
+    a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing,
+    who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last,
+}
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon a request that waits for two things is placed once it has both. Much less than the pause between two sweeps.
@@ -18,7 +24,7 @@ const ROUNDS: usize = 10;
 
 /// Starts the server anew with so much cpu for the workspace `lab`.
 fn limit(fleet: &mut Fleet, cpu: u64) {
-    fleet.kill_serve();
+    fleet.stop_serve();
     std::fs::write(fleet.path("stowplan.toml"), format!("[quota.workspaces.lab]\ncpu = {cpu}\n")).unwrap();
     fleet.start_serve();
 }
@@ -66,9 +72,8 @@ fn says_what_is_free(fleet: &Fleet, id: &str, words: &str, free_cpu_milli: u64) 
     }
 }
 
-#[test]
-fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
-    let mut fleet = Fleet::start_with(1, Options { cpu: "100", ..Options::default() });
+fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing(store: &Store) {
+    let mut fleet = Fleet::start_with(1, Options { cpu: "100", ..store.options() });
     limit(&mut fleet, 24);
     let lab = |id: &str, cpu| request(id, "lab", cpu, "default");
     let list = json!([lab("a", 12), lab("b", 12), lab("c", 16)]);
@@ -115,9 +120,8 @@ fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing() {
     assert_eq!(run.wait().unwrap().code(), Some(143));
 }
 
-#[test]
-fn who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last() {
-    let mut fleet = Fleet::start_with(0, Options { keepalive: "10m", ..Options::default() });
+fn who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last(store: &Store) {
+    let mut fleet = Fleet::start_with(0, Options { keepalive: "10m", ..store.options() });
     limit(&mut fleet, 4);
     let worker = |id: &str, cpu: u64| json!({"id": id, "pool": id, "cpu": cpu, "memory": "8Gi"});
     let mut small = Played::register_as(&fleet, &worker("small", 2), "key", 1).unwrap();

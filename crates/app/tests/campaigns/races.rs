@@ -9,6 +9,11 @@ use crate::fleet::books::{NOTHING, booked};
 use crate::fleet::torture::{self, Dice};
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options};
+use crate::stores::Store;
+
+on_each_store! {
+    five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end,
+}
 
 /// How many lists are handed in at once, and how many requests each holds.
 const LISTS: u64 = 10;
@@ -30,9 +35,8 @@ struct Over {
     lines: usize,
 }
 
-#[test]
-fn five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end() {
-    let fleet = Fleet::start_with(4, Options { keepalive: "20s", cpu: "40", memory: "40Gi", ..Options::default() });
+fn five_hundred_stops_race_with_starts_and_nothing_runs_after_its_end(store: &Store) {
+    let fleet = Fleet::start_with(4, Options { keepalive: "20s", cpu: "40", memory: "40Gi", ..store.options() });
     let witness = Witness::of(&fleet);
     for round in 0..torture::rounds(1) {
         let race = |list| race(&fleet, &witness, &format!("r{round}-{list}"), Dice::new(&(round, list)));

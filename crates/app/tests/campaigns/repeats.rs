@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 use crate::fleet::books::{NOTHING, booked, of_one, request};
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options};
+use crate::stores::Store;
+
+on_each_store! {
+    ends_told_again_late_or_never_leave_the_books_exact,
+}
 
 /// What two containers of 5 cpus own.
 const BOTH: [u64; 3] = [10_000, 128, 2];
@@ -16,9 +21,8 @@ fn exited() -> Value {
     json!({"kind": "exited", "code": 0})
 }
 
-#[test]
-fn ends_told_again_late_or_never_leave_the_books_exact() {
-    let fleet = Fleet::start_with(0, Options { keepalive: "10m", ..Options::default() });
+fn ends_told_again_late_or_never_leave_the_books_exact(store: &Store) {
+    let fleet = Fleet::start_with(0, Options { keepalive: "10m", ..store.options() });
     let mut worker = Played::register(&fleet, "w1", "key", 1, 10).unwrap();
     assert_eq!(booked(&fleet), NOTHING);
 

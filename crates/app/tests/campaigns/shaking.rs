@@ -8,7 +8,12 @@ use crate::fleet::books::{NOTHING, booked};
 use crate::fleet::torture::{self, Dice};
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, signal};
+use crate::stores::Store;
 use crate::wire::{Cut, Wire};
+
+on_each_store! {
+    agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on,
+}
 
 const AGENTS: [&str; 4] = ["agent-1", "agent-2", "agent-3", "agent-4"];
 const CONTAINERS: [&str; 6] = ["c1", "c2", "c3", "c4", "c5", "c6"];
@@ -46,9 +51,8 @@ impl Fault {
     }
 }
 
-#[test]
-fn agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on() {
-    let mut fleet = Fleet::start(0);
+fn agents_that_fail_by_chance_run_nothing_twice_and_all_goes_on(store: &Store) {
+    let mut fleet = Fleet::start_with(0, store.options());
     let wires = AGENTS.map(|_| Wire::to(&fleet.url));
     for (agent, wire) in AGENTS.iter().zip(&wires) {
         fleet.start_agent_on(agent, &wire.url);

@@ -7,7 +7,17 @@ use serde_json::json;
 
 use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options, is_stopped, signal, stop_still};
+use crate::stores::Store;
 use crate::wire::{Cut, Wire};
+
+on_each_store! {
+    a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late,
+    a_killed_agent_goes_on_in_time_or_finds_its_work_elsewhere,
+    a_shim_killed_with_its_agent_leaves_a_container_that_its_next_agent_ends,
+    a_network_cut_for_half_the_keepalive_changes_nothing,
+    a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_changes_nothing,
+    an_agent_that_hears_no_answers_ends_what_it_runs_and_goes_on_when_it_hears_again,
+}
 
 /// As the server has it by default.
 const KEEPALIVE: Duration = Duration::from_secs(3);
@@ -39,9 +49,8 @@ fn wait_for_status(fleet: &Fleet, worker: &str, status: &str) {
     fleet.eventually(&format!("{worker} is {status}"), PATIENCE, || fleet.json(&path)["status"] == status);
 }
 
-#[test]
-fn a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late() {
-    let fleet = Fleet::start(2);
+fn a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late(store: &Store) {
+    let fleet = Fleet::start_with(2, store.options());
     let witness = Witness::of(&fleet);
     let [a, b] = ["worker-01", "worker-02"];
     submit_on(&fleet, &witness, "held", a, &[b]);
@@ -79,9 +88,8 @@ fn a_stopped_agent_that_goes_on_finds_its_work_elsewhere_and_starts_nothing_late
     witness.attest(&["held", &ordered, "new"]);
 }
 
-#[test]
-fn a_killed_agent_goes_on_in_time_or_finds_its_work_elsewhere() {
-    let mut fleet = Fleet::start_with(5, Options { grace: "3s", ..Options::default() });
+fn a_killed_agent_goes_on_in_time_or_finds_its_work_elsewhere(store: &Store) {
+    let mut fleet = Fleet::start_with(5, Options { grace: "3s", ..store.options() });
     let witness = Witness::of(&fleet);
     let ids = ["early", "late", "lost"];
     let processes = ids.map(|id| run_alone(&fleet, &witness, id));
@@ -110,9 +118,8 @@ fn a_killed_agent_goes_on_in_time_or_finds_its_work_elsewhere() {
 
 /// What the docs say of a killed shim: nothing ends its container in time. An agent that is there, or comes, ends it
 /// first; without one it may run twice once its worker is given up, and not before.
-#[test]
-fn a_shim_killed_with_its_agent_leaves_a_container_that_its_next_agent_ends() {
-    let mut fleet = Fleet::start(3);
+fn a_shim_killed_with_its_agent_leaves_a_container_that_its_next_agent_ends(store: &Store) {
+    let mut fleet = Fleet::start_with(3, store.options());
     let witness = Witness::of(&fleet);
     let [found, left] = ["found", "left"].map(|id| run_alone(&fleet, &witness, id));
     let [finder, leaver] = ["found", "left"].map(|id| fleet.container(id)["worker"].as_str().unwrap().to_owned());
@@ -151,8 +158,8 @@ struct CutOff {
 }
 
 impl CutOff {
-    fn new(keepalive: &'static str) -> Self {
-        let mut fleet = Fleet::start_with(0, Options { keepalive, ..Options::default() });
+    fn new(store: &Store, keepalive: &'static str) -> Self {
+        let mut fleet = Fleet::start_with(0, Options { keepalive, ..store.options() });
         let wire = Wire::to(&fleet.url);
         fleet.start_agent_on("far", &wire.url);
         fleet.wait_for_workers(1);
@@ -165,9 +172,8 @@ impl CutOff {
     }
 }
 
-#[test]
-fn a_network_cut_for_half_the_keepalive_changes_nothing() {
-    let CutOff { fleet, wire, witness, process } = CutOff::new("6s");
+fn a_network_cut_for_half_the_keepalive_changes_nothing(store: &Store) {
+    let CutOff { fleet, wire, witness, process } = CutOff::new(store, "6s");
     for cut in [Cut::Everything, Cut::Answers] {
         let held = wire.held();
         wire.cut(cut);
@@ -183,9 +189,8 @@ fn a_network_cut_for_half_the_keepalive_changes_nothing() {
     witness.attest(&["c"]);
 }
 
-#[test]
-fn a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_changes_nothing() {
-    let CutOff { fleet, wire, witness, process } = CutOff::new("3s");
+fn a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_changes_nothing(store: &Store) {
+    let CutOff { fleet, wire, witness, process } = CutOff::new(store, "3s");
     let cut = Instant::now();
     wire.cut(Cut::Everything);
     fleet.eventually("its shim ends it by the deadline", KEEPALIVE + Duration::from_secs(1), || !process.is_alive());
@@ -201,9 +206,8 @@ fn a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_ch
     witness.attest(&["c"]);
 }
 
-#[test]
-fn an_agent_that_hears_no_answers_ends_what_it_runs_and_goes_on_when_it_hears_again() {
-    let CutOff { fleet, wire, witness, process } = CutOff::new("3s");
+fn an_agent_that_hears_no_answers_ends_what_it_runs_and_goes_on_when_it_hears_again(store: &Store) {
+    let CutOff { fleet, wire, witness, process } = CutOff::new(store, "3s");
     wire.cut(Cut::Answers);
     fleet.eventually("its shim ends it by the deadline", KEEPALIVE + Duration::from_secs(1), || !process.is_alive());
     // The server hears the agent all the while: it is told of the end, and places it anew, here or there.

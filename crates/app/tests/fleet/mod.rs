@@ -21,6 +21,9 @@ use serde_json::Value;
 /// The binary under test.
 pub(crate) const STOWPLAN: &str = env!("CARGO_BIN_EXE_stowplan");
 
+/// Where several servers may share a cell, the next takes over 10 s after one that was killed.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
 /// A server and agents in a folder of their own. Everything is ended when it goes.
 pub(crate) struct Fleet {
     pub(crate) dir: tempfile::TempDir,
@@ -40,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) grace: &'static str,
     /// Where the server keeps its cell; in its own folder if nothing is said.
     pub(crate) store: Option<String>,
+    /// Further arguments of the server.
+    pub(crate) serve: Vec<String>,
     /// Further arguments of every agent.
     pub(crate) agent: Vec<String>,
     /// Further environment of every process.
@@ -56,6 +61,7 @@ impl Default for Options {
             keepalive: "3s",
             grace: "1s",
             store: None,
+            serve: Vec::new(),
             agent: Vec::new(),
             env: Vec::new(),
             agent_env: Vec::new(),
@@ -107,7 +113,7 @@ impl Fleet {
     /// Starts the server, anew on its old port and data if it was killed, and waits until it is ready.
     pub(crate) fn start_serve(&mut self) {
         self.serve = Some(self.serve_command().spawn().unwrap());
-        self.eventually("the server is ready", Duration::from_secs(10), || self.get("/readyz").is_some());
+        self.eventually("the server is ready", READY_WITHIN, || self.get("/readyz").is_some());
     }
 
     /// The same while another plans its cell: it answers, and is not ready.
@@ -128,12 +134,20 @@ impl Fleet {
         command.args(["--data", self.path("server").to_str().unwrap()]);
         command.args(["--keepalive", self.options.keepalive, "--grace", self.options.grace]);
         command.args(self.options.store.iter().flat_map(|store| ["--store", store]));
+        command.args(&self.options.serve);
         command
     }
 
     /// kill -9 of the server.
     pub(crate) fn kill_serve(&mut self) {
         kill(self.serve.take().unwrap());
+    }
+
+    /// Asks the server to end, which leaves the cell to the next at once, and waits until it has.
+    pub(crate) fn stop_serve(&mut self) {
+        let mut serve = self.serve.take().unwrap();
+        signal(serve.id(), "TERM");
+        assert!(serve.wait().unwrap().success(), "{}", self.log("serve"));
     }
 
     /// Starts an agent, anew on its old data if it was killed.

@@ -2,6 +2,10 @@
 //! schedulers in this process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+#[macro_use]
+#[path = "../fleet/stores.rs"]
+mod stores;
+
 #[path = "../fleet/mod.rs"]
 mod fleet;
 mod load;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use adapters_redis::testing::Server as Redis;
 use app::embedded::EmbeddedStore;
 use app::failpoints::{Point, Points};
 use app::http::now;
@@ -26,12 +27,11 @@ use domain::request::{Ask, Body, IfSilent, Submission};
 use domain::resources::Capacity;
 use domain::time::Timestamp;
 use domain::worker::{Caller, WorkerSpec};
-use ports::rows::{MemoryStore, RowPorts, RowStore};
+use ports::rows::{MemoryStore, RowPorts};
 use ports::{OrdersWaiting, PlacementRepository, PortError, PortResult, Ports};
-use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::store::{audited, cell};
+use crate::store::{Phases, audited, audited_on, block_on, cell, ports_of};
 
 /// How many requests wait when the first planner begins, and how many have come before it goes on.
 const FIRST: usize = 30;
@@ -42,53 +42,54 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[test]
 fn a_planner_that_stood_still_with_a_batch_commits_nothing_over_its_successor() {
     for point in [Point::Looked, Point::Planned] {
-        assert_eq!(take_over(&in_memory(), point), [None], "in memory, at {point:?}");
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(take_over(&embedded(&dir), point), [None], "embedded, at {point:?}");
+        for (name, commits) in on_every_store(point) {
+            assert_eq!(commits, [None], "{name}, at {point:?}");
+        }
     }
 }
 
 #[test]
 fn what_a_planner_committed_before_it_stood_still_is_placed_once() {
-    assert_eq!(take_over(&in_memory(), Point::Committed), [Some(FIRST)]);
+    for (name, commits) in on_every_store(Point::Committed) {
+        assert_eq!(commits, [Some(FIRST)], "{name}");
+    }
+}
+
+/// Takes over at a point on a store of each kind; answers how many the first planner placed with each commit.
+fn on_every_store(point: Point) -> [(&'static str, Vec<Option<usize>>); 3] {
+    let memory = Arc::new(MemoryStore::new().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(take_over(&embedded(&dir), Point::Committed), [Some(FIRST)]);
-}
-
-fn in_memory() -> Arc<MemoryStore> {
-    Arc::new(MemoryStore::new().unwrap())
-}
-
-fn embedded(dir: &TempDir) -> Arc<EmbeddedStore> {
-    Arc::new(EmbeddedStore::open(dir.path()).unwrap())
+    let embedded = Arc::new(EmbeddedStore::open(dir.path()).unwrap());
+    let redis = Redis::start();
+    [
+        ("in memory", take_over(|| RowPorts::over(Arc::clone(&memory)), || audited(&*memory), point)),
+        ("embedded", take_over(|| RowPorts::over(Arc::clone(&embedded)), || audited(&*embedded), point)),
+        ("on Redis", take_over(|| ports_of(&redis), || audited_on(&redis), point)),
+    ]
 }
 
 /// Lets a second planner take over from one that stands still. Answers how many the first one placed with each commit;
-/// none if it was told that its term is over.
-fn take_over<S: RowStore>(store: &Arc<S>, point: Point) -> Vec<Option<usize>> {
+/// none if it was told that its term is over. Whoever calls the store opens it for itself.
+fn take_over(open: impl Fn() -> Ports, audited: impl Fn() -> Phases, point: Point) -> Vec<Option<usize>> {
     let dir = tempfile::tempdir().unwrap();
     let held = dir.path().join("held");
-    let mut ports = RowPorts::over(Arc::clone(store));
-    // As of a store that other processes may have open.
-    ports.limits.exclusive = false;
-    let log = Arc::new(Log { inner: Arc::clone(&ports.placements), commits: Mutex::default() });
-    ports.placements = log.clone();
-    add_workers(&ports);
-    submit(&ports, 0..FIRST);
+    let commits = Commits::default();
+    block_on(add_workers(&open()));
+    submit(&open(), 0..FIRST);
 
     let points = format!("{}=hold:{}", point.as_str(), held.display());
-    let first = Planning::start("first", &ports, Duration::from_hours(1), &points);
+    let first = Planning::start("first", commits.of(open()), Duration::from_hours(1), &points);
     until("the first planner stands still", || held.exists());
-    let second = Planning::start("second", &ports, Duration::from_millis(100), "");
+    let second = Planning::start("second", commits.of(open()), Duration::from_millis(100), "");
     until("the second has the cell", || second.planner.holds_mandate());
-    submit(&ports, FIRST..ALL);
-    until("all are placed", || audited(&**store)(Phase::Placed) == ALL);
+    submit(&open(), FIRST..ALL);
+    until("all are placed", || audited().of(Phase::Placed) == ALL);
     std::fs::remove_file(&held).unwrap();
     until("the first has stepped down", || !first.planner.holds_mandate());
     first.end();
     second.end();
 
-    let mut commits = std::mem::take(&mut *log.commits.lock().unwrap());
+    let mut commits = std::mem::take(&mut *commits.0.lock().unwrap());
     let of_first = commits.iter().filter(|commit| commit.mandate.planner.as_str() == "first");
     let of_first = of_first.map(|commit| commit.answer.as_ref().map(placed)).collect();
     commits.retain(|commit| commit.answer.is_some());
@@ -106,7 +107,7 @@ struct Planning {
 }
 
 impl Planning {
-    fn start(name: &str, ports: &Ports, lasts: Duration, points: &str) -> Self {
+    fn start(name: &str, ports: Ports, lasts: Duration, points: &str) -> Self {
         let settings = Settings {
             cell: cell(),
             planner: PlannerId::new(name).unwrap(),
@@ -120,7 +121,7 @@ impl Planning {
             clock: now,
         };
         let observer = Arc::new(Watch::new(Arc::new(Metrics::default())));
-        let scheduler = Scheduler::new(ports.clone(), ports.clone(), settings, observer);
+        let scheduler = Scheduler::new(ports.clone(), ports, settings, observer);
         let (planner, points) = (scheduler.planner(), points.parse::<Points>().unwrap());
         let (stop, stopped) = watch::channel(false);
         let thread = std::thread::spawn(move || {
@@ -136,12 +137,8 @@ impl Planning {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
 /// Registers workers with room for all.
-fn add_workers(ports: &Ports) {
+async fn add_workers(ports: &Ports) {
     for id in ["w1", "w2", "w3", "w4"] {
         let spec = WorkerSpec::plain(
             PoolName::new("default").unwrap(),
@@ -154,7 +151,7 @@ fn add_workers(ports: &Ports) {
             WorkerKey::new("key").unwrap(),
             Arc::new(spec),
         );
-        block_on(ports.workers.register(&cell(), now(), registration)).unwrap();
+        ports.workers.register(&cell(), now(), registration).await.unwrap();
     }
 }
 
@@ -175,10 +172,23 @@ fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// The commits of all planners, as they are answered.
+#[derive(Clone, Default)]
+struct Commits(Arc<Mutex<Vec<Committed>>>);
+
+impl Commits {
+    /// The same ports of a store that other processes may have open, whose commits are remembered.
+    fn of(&self, mut ports: Ports) -> Ports {
+        ports.limits.exclusive = false;
+        ports.placements = Arc::new(Log { inner: Arc::clone(&ports.placements), commits: self.clone() });
+        ports
+    }
+}
+
 /// Placements that remember the commits.
 struct Log {
     inner: Arc<dyn PlacementRepository>,
-    commits: Mutex<Vec<Committed>>,
+    commits: Commits,
 }
 
 #[derive(Debug)]
@@ -199,7 +209,7 @@ impl PlacementRepository for Log {
         let answer = self.inner.commit(mandate, now, commit).await;
         assert!(matches!(answer, Ok(_) | Err(PortError::StaleTerm)), "{answer:?}");
         let committed = Committed { mandate: mandate.clone(), answer: answer.as_ref().ok().cloned() };
-        self.commits.lock().unwrap().push(committed);
+        self.commits.0.lock().unwrap().push(committed);
         answer
     }
 

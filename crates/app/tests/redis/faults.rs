@@ -1,5 +1,6 @@
 //! What befalls the servers of a cell, and the rows in them, and what users and workers see of it.
 
+mod cells;
 mod corrupt;
 mod full;
 mod readiness;
