@@ -7,6 +7,7 @@ program whose agents those are. The protocol: docs/reference/provider.md.
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def stop(worker):
         if time.monotonic() > deadline:
             raise TimeoutError("it does not end")
         time.sleep(0.01)
-    (STATE / worker / "process").unlink(missing_ok=True)
+    shutil.rmtree(STATE / worker, ignore_errors=True)
 
 
 def add(worker, call):
@@ -81,9 +82,12 @@ def each(call, act, good):
 
 
 def main():
+    global STATE
     call = json.load(sys.stdin)
     if call["version"] != 1:
         sys.exit(f"version {call['version']} is not known here")
+    # What another cell or pool has made is none of this one's.
+    STATE = STATE / call["cell"] / call["pool"]
     STATE.mkdir(parents=True, exist_ok=True)
     # Two servers may ask at once: the second waits, and finds what the first has done.
     with open(STATE / ".lock", "w") as lock:
@@ -93,7 +97,8 @@ def main():
         elif call["call"] == "remove":
             answer = each(call, remove, "gone")
         elif call["call"] == "list":
-            answer = {"workers": [path.name for path in STATE.iterdir() if running(path.name)]}
+            # One that has died is named too, until the server has it removed.
+            answer = {"workers": [path.name for path in STATE.iterdir() if path.is_dir()]}
         else:
             sys.exit(f"call {call['call']} is not known here")
     json.dump(answer, sys.stdout)

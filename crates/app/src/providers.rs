@@ -37,7 +37,8 @@ pub struct Context {
 impl Context {
     /// What a server of `config` that listens at `address` has.
     pub fn of(config: &Config, address: SocketAddr) -> anyhow::Result<Self> {
-        let folder = path::absolute(config.data.join("pools")).context("failed to find the folder of the pools")?;
+        let folder = path::absolute(config.data.join("pools").join(config.cell.as_str()))
+            .context("failed to find the folder of the pools")?;
         Ok(Self {
             cell: config.cell.clone(),
             server: format!("http://{}", reachable(address)),

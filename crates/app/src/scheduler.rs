@@ -131,6 +131,7 @@ impl Scheduler {
             self.observer.mandate_changed(true);
             self.view_mut().forget_all();
             self.planner.pools.forget_all();
+            self.view_mut().note_templates(self.planner.pools.templates());
             let Planner { view, pools, .. } = &self.planner;
             let error = tokio::select! {
                 error = cycle::run(&self.ports, &self.settings, &mandate, view, pools, &*self.observer, &mut self.calls) => Some(error),

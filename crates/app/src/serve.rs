@@ -54,11 +54,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     println!("listening on http://{address}");
 
+    let settings = settings(&config, address)?;
+    tracing::info!(planner = settings.planner.as_str(), "asks for the right to plan the cell");
+
     let metrics = Arc::new(Metrics::default());
     let scheduler = Scheduler::new(
         metered(&store, &metrics, None),
         metered(&store, &metrics, Some("housekeeping")),
-        settings(&config, address)?,
+        settings,
         Arc::new(Watch::new(Arc::clone(&metrics))),
     );
     let (tell, cautions) = watch::channel(Vec::new());

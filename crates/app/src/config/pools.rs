@@ -18,6 +18,8 @@ use crate::scheduler::PoolSettings;
 
 /// How many pools there may be.
 const POOLS_MAX: usize = 64;
+/// The longest name of a pool.
+const NAME_BYTES_MAX: usize = 80;
 /// How many workers a pool may have.
 const WORKERS_MAX: u64 = 100_000;
 /// How many workers a pool may ask for at once: each call to a provider names them all.
@@ -110,6 +112,10 @@ impl PoolSection {
     }
 
     fn to_settings(&self, name: &str) -> Result<PoolSettings, BadField> {
+        if name.len() > NAME_BYTES_MAX {
+            let problem = format!("is longer than {NAME_BYTES_MAX} bytes; its workers have longer names");
+            return Err(BadField::of("", name, &problem));
+        }
         let max = self.max.clone().ok_or_else(|| BadField::missing("max", "say how many workers it may have"))?;
         let document = PoolDocument { name: name.to_owned(), worker: self.template()?, max_workers: max };
         let template = document.to_template().map_err(|bad| match bad.path.as_str() {
@@ -328,6 +334,8 @@ mod tests {
             refused(&format!("[pools.burst]\n{pool}\n"), words);
         }
         refused(&format!("[pools.\"a b\"]\n{WORKER}provider = \"fixed\""), &["pools.a b", "not allowed"]);
+        let long = "p".repeat(NAME_BYTES_MAX + 1);
+        refused(&format!("[pools.{long}]\n{WORKER}provider = \"fixed\"\n"), &["pools.", "80 bytes"]);
         let many = (0..=POOLS_MAX).map(|n| format!("[pools.p{n}]\n{WORKER}provider = \"fixed\"\n"));
         refused(&many.collect::<String>(), &["pools", "65", "64"]);
     }

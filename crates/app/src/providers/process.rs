@@ -4,10 +4,10 @@
 //! stands in its data folder, written by itself while it holds that folder's lock: there is one agent of it, whoever
 //! starts how many. `lock` is held by the server that starts or ends some.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
@@ -203,7 +203,9 @@ impl Pool {
         if !leftovers::end_all(&data, worker.as_str(), GONE_WITHIN) {
             return ProviderRemoveOutcome::Failed("a container of it does not end".to_owned());
         }
-        match fs::remove_dir_all(self.worker_folder(worker)) {
+        let folder = self.worker_folder(worker);
+        make_writable(&folder);
+        match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 ProviderRemoveOutcome::Failed(format!("its folder cannot be removed: {error}"))
             }
@@ -217,10 +219,8 @@ impl Pool {
         let mut workers = Vec::new();
         for entry in fs::read_dir(&folder).with_context(failed)? {
             let name = entry.with_context(failed)?.file_name();
-            let Some(Ok(worker)) = name.to_str().map(WorkerId::new) else { continue };
-            if data::running(&self.data(&worker)).is_some() {
-                workers.push(worker);
-            }
+            // One whose agent has died is named too, until it is removed.
+            workers.extend(name.to_str().and_then(|name| WorkerId::new(name).ok()));
         }
         workers.sort();
         Ok(workers)
@@ -257,6 +257,16 @@ fn end(agents: &[ProcessIdentity], signal: Signal, within: Duration) {
     }
 }
 
-fn make_folder(path: &std::path::Path) -> io::Result<()> {
+/// Containers may leave folders from which nothing can be removed.
+fn make_writable(folder: &Path) {
+    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            make_writable(&entry.path());
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -431,10 +431,10 @@ impl<'a> Cycle<'a> {
 
     /// Waits for ready work, freed room, a call, or the next sweep.
     async fn wait(&mut self, calls: &mut mpsc::Receiver<ScheduleCall>) -> PortResult<()> {
+        let pools = self.pools.has_news();
         let at_most = self.refill.until_sweep().min(self.pools.until_due(&self.view())).max(Duration::from_millis(1));
         let noticed = self.view().noticed();
         let noticed = noticed.notified();
-        let pools = self.pools.has_news();
         let seen = self.seen_in_full();
         let wait = self.ports.backlog.wait(&self.settings.cell, seen, at_most);
         tokio::select! {

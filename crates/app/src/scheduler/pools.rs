@@ -6,6 +6,7 @@
 mod pool;
 mod tend;
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,9 @@ use domain::fleet::{Fleet, Policy, PoolTemplate};
 use domain::id::{PlannerId, PoolName, WorkerId};
 use domain::model::CALL_ITEMS_MAX;
 use domain::model::placements::{Commit, CommitAnswer, NewWorker, RemovalOutcome};
-use domain::provisioning::{Demand, Growth as Wanted, NewWorkers, PoolRoom, may_grow, new_workers, surplus};
+use domain::provisioning::{Demand, NewWorkers, PoolRoom, may_grow, new_workers, surplus};
 use domain::retry::Backoff;
+use domain::worker::Worker;
 use ports::{AddOutcome, ProviderRemoveOutcome, WorkerProvider};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -142,57 +144,65 @@ impl Pools {
             return Growth::default();
         }
         let rooms: Vec<PoolRoom<'_>> = pools.iter().map(|pool| pool.room(&fleet)).collect();
-        let wanted =
-            if may_grow(&rooms, &fleet) { new_workers(&rooms, &fleet, demand, policy) } else { Wanted::default() };
+        let wanted = may_grow(&rooms, &fleet).then(|| new_workers(&rooms, &fleet, demand, policy));
         let idle = pools.iter().flat_map(|pool| pool.idle_ones(view)).collect();
-        let mut removals = surplus(&rooms, &fleet, &idle, demand, policy);
-        let is_strange = |id: &WorkerId| {
-            let worker = fleet.worker(id)?;
-            (!pools.iter().any(|pool| *pool.name() == worker.spec.pool) && worker.used.containers == 0).then_some(())
+        let mut removals: BTreeSet<WorkerId> = surplus(&rooms, &fleet, &idle, demand, policy).into_iter().collect();
+        let is_of_no_pool = |id: &WorkerId| {
+            let is_of = |worker: &Worker| pools.iter().any(|pool| *pool.name() == worker.spec.pool);
+            fleet.worker(id).is_some_and(|worker| worker.used.containers == 0 && !is_of(worker))
         };
-        removals.extend(late.into_iter().filter(|id| is_strange(id).is_some()));
+        removals.extend(late.into_iter().filter(is_of_no_pool));
         let (mut workers, mut asked) = (Vec::new(), Vec::new());
         for pool in &mut *pools {
-            let new = pool.ask(&wanted, CALL_ITEMS_MAX - workers.len());
+            let new = pool.ask(wanted.as_ref(), CALL_ITEMS_MAX - workers.len());
             workers.extend((0..new.count()).filter_map(|_| Some(pool.new_worker(self.next_name(pool.name())?))));
             asked.push(new);
             removals.extend(pool.doomed().cloned());
+            pool.has_decided(view);
         }
-        removals.truncate(CALL_ITEMS_MAX);
-        Growth { workers, asked, removals }
+        Growth { workers, asked, removals: removals.into_iter().take(CALL_ITEMS_MAX).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// What is still to be told to the provider of a pool: workers to come, and workers to go.
-    fn to_tell(&self, at: usize, at_most: usize) -> (Vec<NewWorker>, Vec<WorkerId>) {
-        let pools = self.lock();
-        (pools[at].to_add(at_most), pools[at].to_remove(at_most))
+    fn to_add(&self, at: usize, at_most: usize) -> Vec<NewWorker> {
+        self.lock()[at].to_add(at_most)
+    }
+
+    fn to_remove(&self, at: usize, after: Option<&WorkerId>, at_most: usize) -> Vec<WorkerId> {
+        self.lock()[at].to_remove(after, at_most)
     }
 
     fn was_told(&self, at: usize, told: &[NewWorker], outcomes: Vec<AddOutcome>, observer: &dyn Observer) {
         let mut pools = self.lock();
         if let Some(why) = pools[at].was_told(told, outcomes) {
             observer.pool_failed(pools[at].name(), &why);
-            self.for_commits.notify_waiters();
         }
+        self.for_commits.notify_waiters();
     }
 
-    fn has_taken_away(&self, at: usize, told: &[WorkerId], outcomes: Vec<ProviderRemoveOutcome>) -> Option<String> {
-        self.lock()[at].has_taken_away(told, outcomes)
+    fn has_taken_away(&self, at: usize, told: &[WorkerId], outcomes: Vec<ProviderRemoveOutcome>) -> bool {
+        let all = self.lock()[at].has_taken_away(told, outcomes);
+        self.for_commits.notify_waiters();
+        all
     }
 
     fn has_named(&self, at: usize, made: Vec<WorkerId>) {
         self.lock()[at].has_named(made);
+        self.for_commits.notify_waiters();
     }
 
-    /// The provider did not answer: the pool rests, and the same is asked again.
+    /// The provider did not say what becomes of those that were asked for: the pool rests, and the same is asked again.
     fn was_not_answered(&self, at: usize, why: String, observer: &dyn Observer) {
         let mut pools = self.lock();
         let why = pools[at].fail(0, why);
         observer.pool_failed(pools[at].name(), &why);
+    }
+
+    fn note_trouble(&self, at: usize, why: String) {
+        self.lock()[at].note_trouble(why);
     }
 
     fn settings_of(&self, at: usize) -> PoolSettings {
@@ -259,9 +269,10 @@ impl Pools {
 
     /// How long until there may be something to write though nobody waits and nothing changed.
     pub(super) fn until_due(&self, view: &View) -> Duration {
-        let pools = self.lock();
-        let each = pools.iter().map(|pool| pool.until_due(view));
-        each.chain(view.until_boot_over()).min().unwrap_or(Duration::MAX)
+        if view.fleet().settling {
+            return Duration::MAX;
+        }
+        self.lock().iter().map(Pool::until_due).min().unwrap_or(Duration::MAX)
     }
 
     /// Comes back when a provider's answer is something to write.

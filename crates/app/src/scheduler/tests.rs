@@ -20,7 +20,7 @@ use domain::id::{
 };
 use domain::model::containers::Keep;
 use domain::model::leadership::AcquireOutcome;
-use domain::model::placements::{Commit, CommitAnswer, DecisionKind, Outcome};
+use domain::model::placements::{Commit, CommitAnswer, DecisionKind, Loss, Outcome};
 use domain::model::workers::Registration;
 use domain::model::{Mandate, Rewind, backlog::Line};
 use domain::request::{Ask, Body, IfSilent, OrderKey, Submission};
@@ -163,6 +163,14 @@ impl Bench {
 
     fn cycle(&self) -> Cycle<'_> {
         Cycle::new(&self.ports, &self.settings, &self.mandate, &self.view, &self.pools, &*self.notes)
+    }
+
+    /// Gives up a worker that has been silent for long enough.
+    async fn give_up(&self, worker: &WorkerId) {
+        let beats = self.ports.workers.beats(&self.settings.cell).await.unwrap();
+        let (worker, incarnation, number) = beats.numbers.into_iter().find(|(id, ..)| id == worker).unwrap();
+        let loss = Loss::Silent { worker, incarnation, number, boot: beats.boot };
+        self.ports.placements.lose(&self.mandate, clock(), vec![loss], 1_000).await.unwrap();
     }
 
     async fn worker_of(&self, name: &str) -> Option<String> {

@@ -47,7 +47,7 @@ async fn a_dead_agent_is_no_zombie_and_is_started_again() {
     let pid = only(&ground);
     kill(pid, Signal::KILL);
     eventually("the dead agent is waited for", || state(pid).is_none()).await;
-    assert_eq!(provider.list().await.unwrap(), []);
+    assert_eq!(provider.list().await.unwrap(), ids(&["w1"]), "it was not removed");
 
     assert_eq!(provider.add(vec![new_worker("w1")]).await.unwrap(), [AddOutcome::Coming]);
     assert_ne!(only(&ground), pid);
@@ -89,8 +89,8 @@ async fn a_pid_that_is_a_strangers_by_now_gets_no_signal() {
     process["pid"] = json!(stranger.id());
     fs::write(&file, process.to_string()).unwrap();
 
-    assert_eq!(provider.list().await.unwrap(), []);
     assert_eq!(provider.remove(ids(&["w1"])).await.unwrap(), [ProviderRemoveOutcome::Gone]);
+    assert_eq!(provider.list().await.unwrap(), []);
     assert!(stranger.try_wait().unwrap().is_none(), "it lives");
     stranger.kill().unwrap();
     stranger.wait().unwrap();

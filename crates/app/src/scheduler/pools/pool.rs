@@ -17,6 +17,9 @@ use tokio::time::Instant;
 use super::PoolSettings;
 use crate::scheduler::view::View;
 
+/// How often is decided at least.
+const DECIDE_EVERY: Duration = Duration::from_secs(5);
+
 /// One pool, from the planner's side.
 pub(super) struct Pool {
     pub(super) settings: PoolSettings,
@@ -26,19 +29,21 @@ pub(super) struct Pool {
     pub(super) expected: PoolTemplate,
     /// Workers whose rows are written, and of which the provider is still to be told.
     asked: BTreeMap<WorkerId, NewWorker>,
-    /// Workers that the provider said are coming.
-    coming: BTreeSet<WorkerId>,
+    /// Workers that the provider said are coming, and how many failures in a row there were by then.
+    coming: BTreeMap<WorkerId, u32>,
     /// Workers whose rows are to go, and why.
     doomed: BTreeMap<WorkerId, String>,
-    /// Workers without a row that the provider is to take away.
+    /// Workers that the provider is to take away.
     leaving: BTreeSet<WorkerId>,
+    /// Workers that it has taken away, and that have a row yet.
+    taken_away: BTreeSet<WorkerId>,
     /// What the provider named last; nothing before its first answer.
     made: Option<BTreeSet<WorkerId>>,
     /// Since when the provider names a worker that has no row.
     strays: BTreeMap<WorkerId, Instant>,
     rest: Rest,
     /// When to decide once more though nothing changed.
-    again: Option<Instant>,
+    due: Instant,
     /// How many could not be had since this planner has the cell.
     failed: u64,
     /// How many more the open demand needs, whether or not they may be asked for.
@@ -94,13 +99,14 @@ impl Pool {
         let until = Instant::now() + settings.cooldown;
         Self {
             rest: Rest { until, failures: 0 },
-            again: Some(until),
+            due: until,
             expected: settings.template.clone(),
             grows,
             asked: BTreeMap::new(),
-            coming: BTreeSet::new(),
+            coming: BTreeMap::new(),
             doomed: BTreeMap::new(),
             leaving: BTreeSet::new(),
+            taken_away: BTreeSet::new(),
             made: None,
             strays: BTreeMap::new(),
             failed: 0,
@@ -118,35 +124,61 @@ impl Pool {
     /// Takes in the fleet as it was read last. Answers what went wrong, if a worker did not come in time.
     pub(super) fn see(&mut self, view: &View, late: &[WorkerId], stray_after: Duration) -> Option<String> {
         let fleet = view.fleet();
-        let own: Vec<&Worker> = self.workers(&fleet).collect();
-        let mut too_late = 0_u64;
-        for worker in own {
-            if worker.incarnation == Incarnation(0) {
-                self.remember_asked(worker, view);
-            } else if self.coming.remove(&worker.id) {
-                (self.rest.failures, self.trouble) = (0, None);
+        let has_row = |id: &WorkerId| fleet.worker(id).is_some();
+        self.asked.retain(|id, _| has_row(id));
+        self.coming.retain(|id, _| has_row(id));
+        self.taken_away.retain(has_row);
+        // Writes that were lost may have handed it what nobody knows of.
+        let may_hide = fleet.unregistered > 0;
+        let mut too_late = 0;
+        for worker in self.workers(&fleet) {
+            self.follow(worker, view);
+            let id = &worker.id;
+            if !may_hide {
+                // One that has a row came after all: it stays until it is idle.
+                self.leaving.remove(id);
             }
-            let is_late = late.contains(&worker.id) && worker.used.containers == 0;
-            if is_late && !self.doomed.contains_key(&worker.id) {
-                self.doomed.insert(worker.id.clone(), "did not come in time".to_owned());
-                too_late += 1;
+            if worker.used.containers > 0 {
+                continue;
             }
-            if worker.status == Status::Lost && worker.used.containers == 0 && self.has_made(&worker.id) {
-                self.doomed.entry(worker.id.clone()).or_insert_with(|| "was given up".to_owned());
+            if late.contains(id) {
+                too_late += u64::from(self.give_up(id, "did not come in time", may_hide));
+            } else if worker.status == Status::Lost && (self.has_made(id) || self.taken_away.contains(id)) {
+                self.give_up(id, "was given up", may_hide);
             }
         }
+        self.doomed.retain(|id, _| has_row(id));
         self.learn_size(&fleet);
         self.find_strays(&fleet, stray_after);
-        self.doomed.retain(|id, _| fleet.worker(id).is_some());
         (too_late > 0).then(|| {
             let within = self.settings.boot_within.as_secs_f64();
             self.fail(too_late, format!("{too_late} did not come within {within} s"))
         })
     }
 
+    /// Notes that a worker has come, or that one is still to be asked for.
+    fn follow(&mut self, worker: &Worker, view: &View) {
+        if worker.incarnation == Incarnation(0) {
+            self.remember_asked(worker, view);
+        } else if self.coming.remove(&worker.id).is_some_and(|failures| failures == self.rest.failures) {
+            // One that was promised before the last failure does not show that it is over.
+            (self.rest.failures, self.trouble) = (0, None);
+        }
+    }
+
+    /// Has the row of an empty worker removed, and then its machine; the machine first if it `may_hide` what it runs.
+    /// Answers whether that is news.
+    fn give_up(&mut self, id: &WorkerId, why: &str, may_hide: bool) -> bool {
+        let machine_is_gone = self.taken_away.contains(id);
+        if may_hide && self.grows && !machine_is_gone {
+            return self.leaving.insert(id.clone());
+        }
+        self.doomed.insert(id.clone(), why.to_owned()).is_none() && !machine_is_gone
+    }
+
     /// A row that an earlier planner wrote, or this one before it lost the cell, and that no worker has taken yet.
     fn remember_asked(&mut self, worker: &Worker, view: &View) {
-        let is_known = self.asked.contains_key(&worker.id) || self.coming.contains(&worker.id);
+        let is_known = self.asked.contains_key(&worker.id) || self.coming.contains_key(&worker.id);
         if is_known || self.doomed.contains_key(&worker.id) {
             return;
         }
@@ -171,7 +203,7 @@ impl Pool {
         }
         let made = self.made.iter().flatten();
         let mut strays = BTreeMap::new();
-        for id in made.filter(|id| fleet.worker(id).is_none() && !self.asked.contains_key(*id)) {
+        for id in made.filter(|id| fleet.worker(id).is_none()) {
             let since = self.strays.get(id).copied().unwrap_or_else(Instant::now);
             if since.elapsed() >= after {
                 self.leaving.insert(id.clone());
@@ -187,14 +219,21 @@ impl Pool {
 
     /// All workers of its name.
     pub(super) fn workers<'a>(&self, fleet: &'a Fleet) -> impl Iterator<Item = &'a Worker> + use<'a> {
-        let name = self.settings.template.name.clone();
+        let name = self.name().clone();
         fleet.workers().iter().filter(move |worker| worker.spec.pool == name)
     }
 
+    /// Its machines that are no workers of its name: they are to be taken away, or registered under another.
+    fn elsewhere(&self, fleet: &Fleet) -> u64 {
+        let is_ours = |id: &WorkerId| fleet.worker(id).is_some_and(|worker| worker.spec.pool == *self.name());
+        let machines: BTreeSet<&WorkerId> = self.made.iter().flatten().chain(&self.leaving).collect();
+        machines.into_iter().filter(|id| !is_ours(id)).count() as u64
+    }
+
     /// How it may change now. What it waits with for a moment is counted as its own all the same: no other pool should
-    /// jump in. A machine that is still to be taken away counts as one.
+    /// jump in.
     pub(super) fn room(&self, fleet: &Fleet) -> PoolRoom<'_> {
-        let there = self.workers(fleet).count() as u64 + self.leaving.len() as u64;
+        let there = self.workers(fleet).count() as u64 + self.elsewhere(fleet);
         let is_able = self.grows && (self.rest.failures == 0 || self.rests().is_none());
         let left = self.settings.template.workers_max.saturating_sub(there);
         PoolRoom {
@@ -205,23 +244,21 @@ impl Pool {
         }
     }
 
-    /// What it asks for now of what is wanted of it.
-    pub(super) fn ask(&mut self, wanted: &Wanted, at_most: usize) -> NewWorkers {
-        let new = wanted.new_workers.iter().find(|new| new.pool == *self.name());
+    /// What it asks for now of what is wanted of it; nothing is known of that while no pool may ask.
+    pub(super) fn ask(&mut self, wanted: Option<&Wanted>, at_most: usize) -> NewWorkers {
+        let new = wanted.and_then(|wanted| wanted.new_workers.iter().find(|new| new.pool == *self.name()));
         self.wanted = new.map_or(0, NewWorkers::count);
         let rests = self.rests().is_some();
         let most = if rests { 0 } else { self.settings.per_cycle_max.min(at_most as u64) };
         let asked = first_of(new, self.name(), most);
         self.decision = self.reason(&asked, wanted);
-        if !rests {
-            self.again = None;
-        }
         asked
     }
 
-    fn reason(&self, asked: &NewWorkers, wanted: &Wanted) -> String {
+    fn reason(&self, asked: &NewWorkers, wanted: Option<&Wanted>) -> String {
         let template = &self.settings.template;
-        let full = wanted.unserved.get(&Bound::WorkersMax(template.name.clone())).copied().unwrap_or(0);
+        let full = Bound::WorkersMax(template.name.clone());
+        let full = wanted.and_then(|wanted| wanted.unserved.get(&full)).copied().unwrap_or(0);
         let words = match asked.count() {
             _ if !self.grows => "nobody makes workers for it".to_owned(),
             0 if self.rests().is_some() && self.rest.failures > 0 => {
@@ -229,6 +266,7 @@ impl Pool {
             }
             0 if self.wanted > 0 => "waits a moment before it asks for more".to_owned(),
             0 if full > 0 => format!("has the {} workers that it may have; {full} requests wait", template.workers_max),
+            0 if wanted.is_none() => format!("has the {} workers that it may have", template.workers_max),
             0 => "nothing waits for more of its workers".to_owned(),
             count => {
                 let parts = [
@@ -268,14 +306,16 @@ impl Pool {
     pub(super) fn has_asked<'n>(&mut self, new: impl Iterator<Item = &'n NewWorker>) {
         let before = self.asked.len();
         self.asked.extend(new.map(|new| (new.id.clone(), new.clone())));
-        if self.asked.len() > before {
+        let new = self.asked.len() - before;
+        if new > 0 {
+            self.wanted = self.wanted.saturating_sub(new as u64);
             self.rest_at_least(self.settings.cooldown);
         }
     }
 
     /// Whether this may be a worker of its own.
     pub(super) fn knows(&self, id: &WorkerId) -> bool {
-        self.asked.contains_key(id) || self.coming.contains(id) || self.doomed.contains_key(id) || self.has_made(id)
+        self.asked.contains_key(id) || self.coming.contains_key(id) || self.doomed.contains_key(id) || self.has_made(id)
     }
 
     /// The row of this worker is gone. Answers why.
@@ -295,19 +335,20 @@ impl Pool {
 
     fn rest_at_least(&mut self, long: Duration) {
         self.rest.until = self.rest.until.max(Instant::now() + long);
-        self.again = Some(self.rest.until);
     }
 
-    /// How long until something is to be decided though nothing changed.
-    pub(super) fn until_due(&self, view: &View) -> Duration {
-        if !self.doomed.is_empty() {
-            return Duration::ZERO;
-        }
-        let again = self.again.map(|at| at.saturating_duration_since(Instant::now()));
+    /// It was decided what becomes of it; when is that to be done once more, though nothing changed?
+    pub(super) fn has_decided(&mut self, view: &View) {
         let fleet = view.fleet();
-        let idle = self.workers(&fleet).filter_map(|worker| view.idle_for(&worker.id));
-        let until_idle = idle.map(|idle| self.settings.idle.saturating_sub(idle)).filter(|left| !left.is_zero());
-        again.into_iter().chain(until_idle).min().unwrap_or(Duration::MAX)
+        let own = self.workers(&fleet).filter(|worker| self.has_made(&worker.id));
+        let idle = own.filter_map(|worker| self.settings.idle.checked_sub(view.idle_for(&worker.id)?));
+        let left = idle.chain(self.rests()).chain(view.until_boot_over()).fold(DECIDE_EVERY, Duration::min);
+        self.due = Instant::now() + left;
+    }
+
+    /// How long until then.
+    pub(super) fn until_due(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
     }
 
     /// How long it asks for nothing yet.
@@ -331,8 +372,10 @@ impl Pool {
         self.asked.values().take(at_most).map(|new| NewWorker { spec: Arc::clone(spec), ..new.clone() }).collect()
     }
 
-    pub(super) fn to_remove(&self, at_most: usize) -> Vec<WorkerId> {
-        self.leaving.iter().take(at_most).cloned().collect()
+    /// Whom the provider is to take away, beginning with who comes `after` the last that it was told of.
+    pub(super) fn to_remove(&self, after: Option<&WorkerId>, at_most: usize) -> Vec<WorkerId> {
+        let (before, next): (Vec<_>, Vec<_>) = self.leaving.iter().partition(|id| Some(*id) <= after);
+        next.into_iter().chain(before).take(at_most).cloned().collect()
     }
 
     /// The provider answered. Answers what it said of those that do not come.
@@ -347,11 +390,12 @@ impl Pool {
             match outcome {
                 AddOutcome::Coming => {
                     self.made.get_or_insert_default().insert(new.id.clone());
-                    self.coming.insert(new.id.clone());
+                    self.coming.insert(new.id.clone(), self.rest.failures);
                 }
                 AddOutcome::Failed(text) => {
                     failed += 1;
                     self.doomed.insert(new.id.clone(), text.clone());
+                    self.due = Instant::now();
                     why = text;
                 }
             }
@@ -359,24 +403,34 @@ impl Pool {
         (failed > 0).then(|| self.fail(failed, format!("{failed} of {} could not be had: {why}", told.len())))
     }
 
-    pub(super) fn has_taken_away(&mut self, told: &[WorkerId], outcomes: Vec<ProviderRemoveOutcome>) -> Option<String> {
-        let mut trouble = None;
+    /// The provider answered. Whether it has taken away all of them; what it said of the others is noted.
+    pub(super) fn has_taken_away(&mut self, told: &[WorkerId], outcomes: Vec<ProviderRemoveOutcome>) -> bool {
+        let before = self.leaving.len();
         for (id, outcome) in told.iter().zip(outcomes) {
             match outcome {
                 ProviderRemoveOutcome::Gone => {
                     self.leaving.remove(id);
+                    self.taken_away.insert(id.clone());
                     if let Some(made) = &mut self.made {
                         made.remove(id);
                     }
                 }
-                ProviderRemoveOutcome::Failed(why) => trouble = Some(format!("{id} is not taken away: {why}")),
+                ProviderRemoveOutcome::Failed(why) => self.trouble = Some(format!("{id} is not taken away: {why}")),
             }
         }
-        trouble
+        // There is room for another, or a row to remove.
+        self.due = Instant::now();
+        before - self.leaving.len() >= told.len()
+    }
+
+    /// Something went wrong that is no failure to get workers.
+    pub(super) fn note_trouble(&mut self, why: String) {
+        self.trouble = Some(why);
     }
 
     pub(super) fn has_named(&mut self, made: Vec<WorkerId>) {
         self.made = Some(made.into_iter().collect());
+        self.due = Instant::now();
     }
 
     pub(super) fn state(&self, fleet: &Fleet) -> PoolState {

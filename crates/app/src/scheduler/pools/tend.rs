@@ -1,12 +1,14 @@
-//! The calls to one pool's provider: repeated, with the same ids, until it answers.
+//! The calls to one pool's provider: repeated, with the same names, until it answers.
 
 use std::future::Future;
 use std::time::Duration;
 
+use domain::id::WorkerId;
+use domain::retry::Backoff;
 use ports::{PortError, PortResult, WorkerProvider};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Pools;
+use super::{PoolSettings, Pools};
 use crate::scheduler::report::Observer;
 
 /// How many workers one call names at most.
@@ -16,14 +18,16 @@ const LIST_EVERY: Duration = Duration::from_secs(5);
 
 /// Tells the provider of pool number `at` what is written for it, as long as this process plans the cell.
 pub(super) async fn tend(pools: &Pools, at: usize, provider: &dyn WorkerProvider, observer: &dyn Observer) {
-    let mut tender = Tender { pools, at, provider, observer, failures: 0, listed: None };
+    let settings = pools.settings_of(at);
+    let (adding, removing) = (Held::default(), Held::default());
+    let mut tender =
+        Tender { pools, at, provider, observer, settings, adding, removing, removed_upto: None, listed: None };
     loop {
         let told = pools.for_providers.notified();
-        let wait = tender.turn().await;
+        tender.turn().await;
         tokio::select! {
-            // What failed is not tried earlier because there is more of it.
-            () = told, if tender.failures == 0 => {}
-            () = sleep(wait) => {}
+            () = told => {}
+            () = sleep(tender.until_next()) => {}
         }
     }
 }
@@ -33,55 +37,103 @@ struct Tender<'a> {
     at: usize,
     provider: &'a dyn WorkerProvider,
     observer: &'a dyn Observer,
-    /// Calls that were not answered, since the last that was.
-    failures: u32,
+    settings: PoolSettings,
+    adding: Held,
+    removing: Held,
+    /// Where the last call to remove some ended that did not remove all: one that stays holds up no other.
+    removed_upto: Option<WorkerId>,
     listed: Option<Instant>,
 }
 
-impl Tender<'_> {
-    /// Makes every call that there is to make. Answers how long until the next.
-    async fn turn(&mut self) -> Duration {
-        match self.calls().await {
-            Ok(()) => {
-                self.failures = 0;
-                LIST_EVERY.saturating_sub(self.listed.map_or(LIST_EVERY, |at| at.elapsed()))
-            }
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                self.pools.was_not_answered(self.at, said(&error), self.observer);
-                self.pools.settings_of(self.at).backoff.delay(self.failures, u64::from(self.failures))
-            }
-        }
+/// A kind of call that is not made for a while after it failed.
+#[derive(Default)]
+struct Held {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Held {
+    fn left(&self) -> Duration {
+        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    async fn calls(&mut self) -> PortResult<()> {
-        let (pools, at, provider) = (self.pools, self.at, self.provider);
-        loop {
-            let (add, remove) = pools.to_tell(at, WORKERS_MAX);
-            if add.is_empty() && remove.is_empty() {
-                break;
+    fn fail(&mut self, backoff: Backoff) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + backoff.delay(self.failures, u64::from(self.failures)));
+    }
+}
+
+impl Tender<'_> {
+    /// Makes every call that there is to make now.
+    async fn turn(&mut self) {
+        self.add().await;
+        self.remove().await;
+        self.list().await;
+    }
+
+    fn until_next(&self) -> Duration {
+        let held = [self.adding.left(), self.removing.left()].into_iter().filter(|left| !left.is_zero());
+        held.chain([self.until_list()]).fold(LIST_EVERY, Duration::min)
+    }
+
+    fn until_list(&self) -> Duration {
+        self.listed.map_or(Duration::ZERO, |at| LIST_EVERY.saturating_sub(at.elapsed()))
+    }
+
+    async fn add(&mut self) {
+        while self.adding.left().is_zero() {
+            let new = self.pools.to_add(self.at, WORKERS_MAX);
+            if new.is_empty() {
+                return;
             }
-            if !add.is_empty() {
-                let outcomes = self.answered("add", provider.add(add.clone())).await?;
-                pools.was_told(at, &add, outcomes, self.observer);
-            }
-            if !remove.is_empty() {
-                let outcomes = self.answered("remove", provider.remove(remove.clone())).await?;
-                if let Some(trouble) = pools.has_taken_away(at, &remove, outcomes) {
-                    return Err(PortError::unavailable(trouble));
+            match self.answered("add", self.provider.add(new.clone())).await {
+                Ok(outcomes) => {
+                    self.adding = Held::default();
+                    self.pools.was_told(self.at, &new, outcomes, self.observer);
+                }
+                Err(error) => {
+                    self.adding.fail(self.settings.backoff);
+                    self.pools.was_not_answered(self.at, said(&error), self.observer);
                 }
             }
         }
-        if self.listed.is_none_or(|listed| listed.elapsed() >= LIST_EVERY) {
-            let made = self.answered("list", provider.list()).await?;
-            pools.has_named(at, made);
-            self.listed = Some(Instant::now());
+    }
+
+    async fn remove(&mut self) {
+        while self.removing.left().is_zero() {
+            let going = self.pools.to_remove(self.at, self.removed_upto.as_ref(), WORKERS_MAX);
+            if going.is_empty() {
+                return;
+            }
+            let are_gone = match self.answered("remove", self.provider.remove(going.clone())).await {
+                Ok(outcomes) => self.pools.has_taken_away(self.at, &going, outcomes),
+                Err(error) => {
+                    self.pools.note_trouble(self.at, said(&error));
+                    false
+                }
+            };
+            if are_gone {
+                self.removing = Held::default();
+            } else {
+                self.removed_upto = going.last().cloned();
+                self.removing.fail(self.settings.backoff);
+            }
         }
-        Ok(())
+    }
+
+    async fn list(&mut self) {
+        if !self.until_list().is_zero() {
+            return;
+        }
+        match self.answered("list", self.provider.list()).await {
+            Ok(made) => self.pools.has_named(self.at, made),
+            Err(error) => self.pools.note_trouble(self.at, said(&error)),
+        }
+        self.listed = Some(Instant::now());
     }
 
     async fn answered<T>(&self, call: &str, answer: impl Future<Output = PortResult<T>>) -> PortResult<T> {
-        let within = self.pools.settings_of(self.at).call_within;
+        let within = self.settings.call_within;
         let late = |_| PortError::unavailable(format!("{call}: no answer within {} s", within.as_secs_f64()));
         timeout(within, answer).await.map_err(late)?
     }

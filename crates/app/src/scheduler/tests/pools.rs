@@ -27,11 +27,16 @@ struct Machines {
     made: Mutex<BTreeSet<WorkerId>>,
     /// What it answers instead, call by call.
     faults: Mutex<Vec<Fault>>,
+    /// Why it takes nothing away, if it does not.
+    keeps: Mutex<Option<String>>,
+    /// How long it takes to take some away.
+    removes_in: Mutex<Duration>,
 }
 
 #[derive(Clone, Copy)]
 enum Fault {
     Refuses,
+    RefusesOne,
     DoesItAndIsAway,
     NeverAnswers,
 }
@@ -44,16 +49,26 @@ impl WorkerProvider for Machines {
         match fault {
             Some(Fault::Refuses) => return Ok(vec![AddOutcome::Failed("sold out".to_owned()); workers.len()]),
             Some(Fault::NeverAnswers) => std::future::pending().await,
-            Some(Fault::DoesItAndIsAway) | None => {}
+            Some(Fault::RefusesOne | Fault::DoesItAndIsAway) | None => {}
         }
-        self.made.lock().unwrap().extend(workers.iter().map(|new| new.id.clone()));
+        let refused = usize::from(matches!(fault, Some(Fault::RefusesOne)));
+        self.made.lock().unwrap().extend(workers.iter().skip(refused).map(|new| new.id.clone()));
         match fault {
+            Some(Fault::RefusesOne) => {
+                let refused = AddOutcome::Failed("sold out".to_owned());
+                Ok(std::iter::once(refused).chain(vec![AddOutcome::Coming; workers.len() - 1]).collect())
+            }
             None => Ok(vec![AddOutcome::Coming; workers.len()]),
             Some(_) => Err(PortError::unavailable("away")),
         }
     }
 
     async fn remove(&self, workers: Vec<WorkerId>) -> PortResult<Vec<ProviderRemoveOutcome>> {
+        let long = *self.removes_in.lock().unwrap();
+        sleep(long).await;
+        if let Some(why) = &*self.keeps.lock().unwrap() {
+            return Ok(vec![ProviderRemoveOutcome::Failed(why.clone()); workers.len()]);
+        }
         self.made.lock().unwrap().retain(|made| !workers.contains(made));
         Ok(vec![ProviderRemoveOutcome::Gone; workers.len()])
     }
@@ -328,4 +343,159 @@ async fn machines_that_turn_out_too_small_are_not_asked_for_again() {
     let state = grown.state();
     assert_eq!(state.expected.spec.total.cpu_milli, 9_500);
     assert!(state.decision.contains("9.5"), "{}", state.decision);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_comes_at_once_and_too_small_is_known_before_another_is_asked_for() {
+    let grown = Grown::with(settings(10_000, 50)).await;
+    grown.submit(0..1, 10_000).await;
+    let boots = async {
+        loop {
+            grown.boot(9_500).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = grown.plan_for(Duration::from_secs(20)) => {}
+        () = boots => {}
+    }
+    assert_eq!(grown.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_came_with_those_that_were_refused_does_not_show_that_the_trouble_is_over() {
+    let grown = Grown::with(settings(10_000, 50)).await;
+    grown.machines.faults.lock().unwrap().push(Fault::RefusesOne);
+    grown.submit(0..100, 1_000).await;
+    grown.plan_for(COOLDOWN * 2).await;
+    grown.boot(10_000).await;
+    grown.plan_for(COOLDOWN).await;
+    let state = grown.state();
+    assert_eq!((state.ready, state.failures, state.failed, state.wanted), (9, 1, 1, 0));
+    assert!(state.trouble.is_some_and(|trouble| trouble == "1 of 10 could not be had: sold out"));
+    assert!(state.decision.contains("rests"), "{}", state.decision);
+    grown.plan_for(BACKOFF).await;
+    grown.boot(10_000).await;
+    grown.plan_for(COOLDOWN).await;
+    let state = grown.state();
+    assert_eq!((state.ready, state.failures, state.trouble, grown.asked()), (10, 0, None, 11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_idle_for_long_enough_goes_at_once() {
+    let idle = Duration::from_millis(100);
+    let grown = Grown::with(PoolSettings { idle, ..settings(10_000, 1) }).await;
+    grown.submit(0..1, 1_000).await;
+    grown.plan_for(COOLDOWN * 2).await;
+    assert_eq!(grown.pending().await, 1);
+    let (cell, gone) = (&grown.bench.settings.cell, vec![id("c0000")]);
+    grown.bench.ports.containers.stop(cell, clock(), gone).await.unwrap();
+    grown.boot(10_000).await;
+    grown.plan_for(idle * 2).await;
+    assert!(grown.rows().await.is_empty(), "{:?}", grown.state());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_asks_for_another_as_soon_as_a_machine_is_taken_away() {
+    let idle = Duration::from_millis(100);
+    let grown = Grown::with(PoolSettings { idle, ..settings(10_000, 1) }).await;
+    let removes_in = Duration::from_secs(2);
+    *grown.machines.removes_in.lock().unwrap() = removes_in;
+    grown.submit(0..1, 1_000).await;
+    grown.plan_for(COOLDOWN * 2).await;
+    let (cell, gone) = (&grown.bench.settings.cell, vec![id("c0000")]);
+    grown.bench.ports.containers.stop(cell, clock(), gone).await.unwrap();
+    grown.boot(10_000).await;
+    grown.plan_for(idle * 2).await;
+    assert_eq!((grown.rows().await.len(), grown.state().leaving), (0, 1));
+    grown.submit(1..2, 1_000).await;
+    grown.plan_for(removes_in / 2).await;
+    assert_eq!(grown.pending().await, 0, "its machine is still there");
+    grown.plan_for(removes_in + idle).await;
+    assert_eq!(grown.pending().await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_machine_died_makes_room_for_another() {
+    let grown = Grown::with(settings(10_000, 1)).await;
+    grown.submit(0..1, 10_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    grown.boot(10_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    let first = grown.rows().await.remove(0).id;
+    grown.bench.give_up(&first).await;
+    grown.plan_for(Duration::from_secs(20)).await;
+    let rows = grown.rows().await;
+    assert_eq!((rows.len(), grown.asked()), (1, 2));
+    assert_ne!(rows[0].id, first);
+    assert!(!grown.machines.made.lock().unwrap().contains(&first), "its machine is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_after_it_was_given_up_stays() {
+    let grown = Grown::with(settings(10_000, 1)).await;
+    grown.submit(0..1, 1_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    let late = grown.rows().await.remove(0);
+    *grown.machines.keeps.lock().unwrap() = Some("busy".to_owned());
+    grown.plan_for(BOOT_WITHIN + Duration::from_secs(1)).await;
+    assert_eq!(grown.state().leaving, 1);
+    let call = Registration::plain(late.id.clone(), Incarnation(1), WorkerKey::new("key").unwrap(), late.spec);
+    grown.bench.ports.workers.register(&grown.bench.settings.cell, clock(), call).await.unwrap();
+    grown.plan_for(Duration::from_secs(1)).await;
+    *grown.machines.keeps.lock().unwrap() = None;
+    grown.plan_for(BACKOFF * 10).await;
+    assert_eq!(grown.bench.worker_of("c0000").await, Some(late.id.to_string()));
+    assert!(grown.machines.made.lock().unwrap().contains(&late.id), "what works is not taken away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_cannot_be_taken_away_stops_no_other() {
+    let grown = Grown::with(settings(10_000, 10)).await;
+    grown.machines.made.lock().unwrap().insert(WorkerId::new("burst-stuck").unwrap());
+    *grown.machines.keeps.lock().unwrap() = Some("its disk is busy".to_owned());
+    grown.plan_for(STRAY_AFTER * 3).await;
+    let state = grown.state();
+    assert_eq!((state.leaving, state.failures), (1, 0));
+    assert!(state.trouble.is_some_and(|trouble| trouble.contains("its disk is busy")));
+    grown.submit(0..100, 1_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    assert_eq!(grown.machines.made.lock().unwrap().len(), 10, "nine come: one stands for a worker that it may have");
+}
+
+#[tokio::test(start_paused = true)]
+async fn machines_that_register_in_another_pool_are_no_reason_for_more() {
+    let grown = Grown::with(settings(10_000, 3)).await;
+    let wants_burst = |number: usize| {
+        let mut ask = Ask::plain(Workspace::new("default").unwrap(), 10_000, 1);
+        ask.pool = Some(PoolName::new("burst").unwrap());
+        let body = Body { command: vec!["true".to_owned()], ..Body::default() };
+        Submission::new(id(&format!("c{number:04}")), ask, body, IfSilent::Stop)
+    };
+    grown.bench.submit((0..9).map(wants_burst).collect()).await;
+    for _ in 0..5 {
+        grown.plan_for(Duration::from_secs(10)).await;
+        for row in grown.rows().await.into_iter().filter(|row| row.incarnation == Incarnation(0)) {
+            let spec = WorkerSpec { pool: PoolName::new("other").unwrap(), ..(*row.spec).clone() };
+            let key = WorkerKey::new("key").unwrap();
+            let call = Registration::plain(row.id, Incarnation(1), key, Arc::new(spec));
+            grown.bench.ports.workers.register(&grown.bench.settings.cell, clock(), call).await.unwrap();
+        }
+    }
+    assert_eq!((grown.asked(), grown.machines.made.lock().unwrap().len()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_removed_is_asked_of_nobody() {
+    let grown = Grown::with(settings(10_000, 50)).await;
+    grown.machines.faults.lock().unwrap().extend([Fault::NeverAnswers]);
+    grown.submit(0..1, 1_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    let gone = grown.rows().await.remove(0).id;
+    grown.bench.ports.containers.stop(&grown.bench.settings.cell, clock(), vec![id("c0000")]).await.unwrap();
+    let how = domain::model::workers::RemoveHow::IfEmpty;
+    grown.bench.ports.workers.remove(&grown.bench.settings.cell, clock(), vec![(gone, how)], 10).await.unwrap();
+    grown.plan_for(Duration::from_secs(30)).await;
+    assert!(grown.machines.made.lock().unwrap().is_empty());
+    assert!(grown.rows().await.is_empty());
 }
