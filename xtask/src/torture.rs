@@ -112,6 +112,13 @@ const CAMPAIGNS: &[Campaign] = &[
         test: "a_replica_promoted_too_early_loses_only_what_it_was_not_told_and_runs_nothing_twice",
         rounds: 20,
     },
+    // A burst of 100 a tenth of a second, for a minute.
+    Campaign {
+        name: "pool-bursts",
+        target: "-p app --test pools",
+        test: "workers_asked_for_in_a_storm_are_never_more_than_what_is_open_needs",
+        rounds: 600,
+    },
     // Each round adds 100 containers, and 25 s without Redis.
     Campaign {
         name: "redis-away",

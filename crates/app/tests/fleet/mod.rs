@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) store: Option<String>,
     /// Further arguments of the server.
     pub(crate) serve: Vec<String>,
+    /// The server's configuration file.
+    pub(crate) config: Option<String>,
     /// Further arguments of every agent.
     pub(crate) agent: Vec<String>,
     /// Further environment of every process.
@@ -62,6 +64,7 @@ impl Default for Options {
             grace: "1s",
             store: None,
             serve: Vec::new(),
+            config: None,
             agent: Vec::new(),
             env: Vec::new(),
             agent_env: Vec::new(),
@@ -103,8 +106,12 @@ impl Fleet {
         fleet
     }
 
-    fn empty(options: Options) -> Self {
+    /// A server that is not started yet.
+    pub(crate) fn empty(options: Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        if let Some(config) = &options.config {
+            fs::write(dir.path().join("stowplan.toml"), config).unwrap();
+        }
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         Self { dir, url, port, options, serve: None, agents: BTreeMap::new(), next_lines: Mutex::default() }
