@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fleet::books::{NOTHING, booked, metric};
 use crate::fleet::{Fleet, Options, command_line, pids};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// A pool that could ask for more would do so several times in this.
 pub(crate) const STILL: Duration = Duration::from_secs(3);
 /// Agents of the server's machine, which boot for a while.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use domain::fleet::PoolTemplate;
 use domain::model::placements::NewWorker;
-use domain::model::workers::Look;
+use domain::model::workers::{Look, LookPage};
 use domain::retry::Backoff;
 use domain::worker::{Life, WorkerRow};
 use ports::{AddOutcome, PortResult, ProviderRemoveOutcome, WorkerProvider};
@@ -498,4 +498,17 @@ async fn what_an_operator_removed_is_asked_of_nobody() {
     grown.plan_for(Duration::from_secs(30)).await;
     assert!(grown.machines.made.lock().unwrap().is_empty());
     assert!(grown.rows().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_due_before_workers_have_said_what_they_run() {
+    let grown = Grown::with(settings(10_000, 50)).await;
+    advance(COOLDOWN * 2).await;
+    for (settling, due) in [(false, Duration::ZERO), (true, Duration::MAX)] {
+        let look = grown.bench.ports.workers.look(&grown.bench.settings.cell, None, 100).await.unwrap();
+        let Look::Page(page) = look else { panic!("a whole look has a page") };
+        let mut view = View::default();
+        view.apply(LookPage { settling, ..page });
+        assert_eq!(grown.bench.pools.until_due(&view), due);
+    }
 }
