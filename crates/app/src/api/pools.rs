@@ -36,7 +36,7 @@ pub struct PoolStatus {
     pub leaving: u64,
     /// Workers that could not be had since this server plans the cell.
     pub failed: u64,
-    /// How many more the requests that wait need, whether or not they may be asked for.
+    /// How many more the requests that wait need of it, as far as it may have them; 0 while it rests after a failure.
     pub wanted: u64,
     /// How long it asks for nothing yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -46,7 +46,7 @@ pub(super) struct Pool {
     due: Instant,
     /// How many could not be had since this planner has the cell.
     failed: u64,
-    /// How many more the open demand needs, whether or not they may be asked for.
+    /// How many more the open demand needs of it, as far as it may have them; 0 while it rests after a failure.
     pub(super) wanted: u64,
     /// Why as many were asked for as were, the last time.
     pub(super) decision: String,
@@ -80,7 +80,7 @@ pub struct PoolState {
     pub leaving: u64,
     /// Workers that could not be had since this planner has the cell.
     pub failed: u64,
-    /// How many more the open demand needs.
+    /// How many more the open demand needs of it, as far as it may have them; 0 while it rests after a failure.
     pub wanted: u64,
     /// How long it asks for nothing yet.
     pub rests: Option<Duration>,
