@@ -248,15 +248,8 @@ fn at_least(path: &str, text: &str, least: Duration, least_text: &str) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConfigArgs, Flags, Settled, settle};
+    use super::super::read::settle_file;
     use super::*;
-
-    fn settle_file(text: &str) -> Result<Settled, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.toml");
-        std::fs::write(&file, text).unwrap();
-        settle(&ConfigArgs { config: Some(file), flags: Flags::default() }).map_err(|bad| bad.to_string())
-    }
 
     #[test]
     fn a_pool_has_what_is_written_and_for_the_rest_defaults_and_both_are_shown() {

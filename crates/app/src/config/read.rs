@@ -279,17 +279,20 @@ pub(super) fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> 
     found.ok_or_else(|| BadField::unknown(path, written, &known))
 }
 
+/// What a file of this text settles.
+#[cfg(test)]
+pub(super) fn settle_file(text: &str) -> Result<Settled, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.toml");
+    std::fs::write(&file, text).unwrap();
+    let args = ConfigArgs { config: Some(file), ..ConfigArgs::default() };
+    settle(&args).map_err(|bad| bad.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Flags;
     use super::*;
-
-    fn settle_file(text: &str) -> Result<Settled, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.toml");
-        std::fs::write(&file, text).unwrap();
-        settle(&ConfigArgs { config: Some(file), flags: Flags::default() }).map_err(|bad| bad.to_string())
-    }
 
     #[test]
     fn the_later_layer_wins_and_is_named() {
