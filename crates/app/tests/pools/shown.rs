@@ -76,8 +76,8 @@ fn a_pool_says_what_it_has_what_it_wants_and_why() {
         let nothing = [("ready", 0), ("pending", 0), ("idle", 0), ("failed", 0), ("wanted", 2)];
         wait_until_shown(&fleet, &nothing, "waits a moment before it asks for more");
         let booting = [("ready", 0), ("pending", 2), ("wanted", 0)];
-        wait_until_shown(&fleet, &booting, "asked for 2: 2 for requests that wait");
         let full = "has the 2 workers that it may have";
+        wait_until_shown(&fleet, &booting, full);
         wait_until_shown(&fleet, &[("ready", 2), ("pending", 0), ("idle", 0)], full);
         wait_until_succeeded(&fleet, &ids);
         wait_until_shown(&fleet, &[("ready", 2), ("idle", 2), ("failed", 0)], full);
