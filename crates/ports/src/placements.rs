@@ -143,7 +143,8 @@ pub trait PlacementRepository: Send + Sync {
 /// Who has orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrdersWaiting {
-    /// How far the cell is; `seen` of the next wait.
+    /// How far orders go, at least; `seen` of the next wait. A store may count further than the cell's revision: whoever
+    /// waits is then woken once in vain.
     pub upto: Revision,
     /// Whose orders are new.
     pub workers: WorkersConcerned,
