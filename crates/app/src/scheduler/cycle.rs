@@ -172,8 +172,8 @@ impl<'a> Cycle<'a> {
     async fn next_and_look(&mut self) -> PortResult<Batch> {
         let began = self.gathering.take().unwrap_or_else(Instant::now);
         let size_max = self.settings.batch.size_max();
+        let cached = !self.refill.wants_look() && self.view().is_fresh(self.settings.batch.fleet_cache());
         let lots = self.refill.take(size_max);
-        let cached = self.view().is_fresh(self.settings.batch.fleet_cache());
         // One more than a batch holds, to know whether there is more.
         let limit = (size_max + 1).min(self.ports.limits.call_items_max);
         let next = self.ports.backlog.next(&self.settings.cell, None, limit, lots);

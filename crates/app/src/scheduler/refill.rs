@@ -15,6 +15,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LOTS_SWEPT_MAX: usize = 1_000;
 /// How many lots are asked between two batches whether they fit.
 const LOTS_ASKED_MAX: usize = 250;
+/// For how many at most the first in line is read alone where several lots could have the same room. Above that reading a
+/// few too many costs less than a batch for each.
+const ALONE_MAX: usize = 64;
 
 /// Lots that the next batches read from.
 pub(super) struct Refill {
@@ -26,6 +29,8 @@ pub(super) struct Refill {
     again: bool,
     /// Who was first in each lot that counted since all were asked: it is asked again only once that has moved.
     counted: BTreeMap<LotKey, OrderKey>,
+    /// Whether the fleet is to be read before lots are asked again: who is first in line was read alone.
+    alone: bool,
     swept_at: Instant,
     swept_upto: Option<LotKey>,
 }
@@ -37,6 +42,7 @@ impl Refill {
             unasked: VecDeque::new(),
             again: false,
             counted: BTreeMap::new(),
+            alone: false,
             swept_at: Instant::now(),
             swept_upto: None,
         }
@@ -45,6 +51,11 @@ impl Refill {
     /// Whether a batch has something to read from, or lots to ask.
     pub(super) fn is_wanted(&self) -> bool {
         self.again || !self.wanted.is_empty() || !self.unasked.is_empty()
+    }
+
+    /// Whether the fleet is to be read with the next batch, however young it is: the next in line is known only then.
+    pub(super) fn wants_look(&self) -> bool {
+        self.alone && self.wanted.is_empty()
     }
 
     /// What the next batch reads from the lots: so many requests at most.
@@ -94,8 +105,12 @@ impl Refill {
         if self.unasked.is_empty() && self.again {
             self.ask_all(fleet);
         }
+        self.alone = false;
         let lots = self.next_unasked(fleet);
         let counts = fitting(fleet, &lots, policy, batch_size_max);
+        if let Some(counts) = certain(&lots, &counts) {
+            return self.want_in_order(&lots, &counts);
+        }
         let is_full = counts.iter().sum::<usize>() == batch_size_max;
         // More may fit of the lot that fills the batch: it goes on with those that were not reached.
         let (asked, not_reached) = lots.split_at(if is_full { counts.len() - 1 } else { counts.len() });
@@ -108,6 +123,18 @@ impl Refill {
         }
         if !self.wanted.is_empty() {
             self.unasked.extend(asked.iter().map(|lot| lot.key.clone()));
+        }
+    }
+
+    /// Wants what is certain to fit, and has all lots asked again once it is placed.
+    fn want_in_order(&mut self, lots: &[&LotRow], counts: &[usize]) {
+        self.alone = true;
+        for (lot, count) in lots.iter().zip(counts).filter(|(_, count)| **count > 0) {
+            self.counted.insert(lot.key.clone(), lot.first);
+            self.wanted.push_back((lot.key.clone(), *count));
+        }
+        for lot in lots.iter().rev() {
+            self.unasked.push_front(lot.key.clone());
         }
     }
 
@@ -136,6 +163,17 @@ impl Refill {
         let wanted: BTreeSet<_> = self.wanted.iter().map(|(lot, _)| lot.clone()).collect();
         self.wanted.extend(swept.into_iter().filter(|lot| !wanted.contains(lot)).map(|lot| (lot, 1)));
     }
+}
+
+/// How many of each lot are certain to fit, if that is not all that count. Beyond its first a lot is certain only where no
+/// later one counts, whose first may be before its second; and where all of it ask the same, as those of a shape do.
+fn certain(lots: &[&LotRow], counts: &[usize]) -> Option<Vec<usize>> {
+    let are_alike = |lot: &LotRow| matches!(lot.key, LotKey::Shape(_));
+    let open = lots.iter().zip(counts).position(|(lot, count)| *count > usize::from(are_alike(lot)))?;
+    let is_last = counts[open + 1..].iter().all(|count| *count == 0);
+    let is_all = is_last && (are_alike(lots[open]) || counts[open] == 1);
+    let certain = || counts[..open].iter().copied().chain([1]).collect();
+    (!is_all && counts.iter().sum::<usize>() <= ALONE_MAX).then(certain)
 }
 
 /// The next lots by key.

@@ -22,7 +22,8 @@ use crate::wait::{LotKey, LotRow};
 /// to another worker than the first, and where a first that counted finds its room taken. So lots are to be asked again
 /// once what was read of them is committed, until none counts: then no room is left that one of them could have.
 ///
-/// A lot whose first would wait in another one counts for that first.
+/// A lot whose first would wait in another one counts for that first, which hides those behind it who ask differently;
+/// behind the first of a shape all ask the same.
 pub fn fitting(fleet: &Fleet, lots: &[&LotRow], policy: &Policy, requests_max: usize) -> Vec<usize> {
     let mut firsts = Draft::new(fleet, &[], policy);
     let mut left = requests_max;
@@ -43,7 +44,7 @@ impl Draft<'_> {
     /// How many like the first of `lot` a plan would now take out of it, at most so many. Only that first stays booked.
     fn count(&mut self, first: &Candidate, lot: &LotKey, most: usize) -> usize {
         match self.decide(first) {
-            Verdict::Wait { lot: to, .. } => usize::from(to != *lot),
+            Verdict::Wait { lot: to, .. } => usize::from(to != *lot && !matches!(lot, LotKey::Shape(_))),
             Verdict::Place { .. } if most > 1 => {
                 let (overlay, lines) = (self.overlay.clone(), self.lines.clone());
                 let mut rest = Draft { overlay, lines, no_room: BTreeMap::new(), ..*self };

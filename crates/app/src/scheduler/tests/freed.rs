@@ -169,6 +169,13 @@ impl Bench {
         rows.filter(|row| row.state.placement().is_some()).map(|row| row.id).collect()
     }
 
+    /// Whether a request waits with those of its shape, and no longer for a quota.
+    async fn waits_for_room(&self, name: &ContainerId) -> bool {
+        let found = self.ports.containers.get(&self.settings.cell, vec![name.clone()]).await.unwrap();
+        let row = &found[0].as_ref().unwrap().row;
+        self.settings.policy.quotas.is_some() && matches!(row.state.lot(), Some(LotKey::Shape(_)))
+    }
+
     /// Whom a plan of all who wait in lots would place now, whatever the planner has seen.
     async fn would_be_placed(&self) -> BTreeSet<ContainerId> {
         let view = RwLock::default();
@@ -185,11 +192,12 @@ impl Bench {
     }
 }
 
-/// Of those in a lot only the first is known before they are read, and of those in a quota's lot not even what they ask:
-/// now and then room goes to another than a plan of all would give it to.
+/// Who is read is placed; but for the first in a quota's lot, who once is seen to lack room, and waits for that from then
+/// on. What others in such a lot ask, and whom affinity sends elsewhere, is not known before they are read: now and then
+/// room goes to another than a plan of all would give it to, and hardly ever is somebody read in vain.
 #[tokio::test(start_paused = true)]
 async fn freed_room_goes_to_those_whom_a_plan_of_all_who_wait_would_place() {
-    let (mut times, mut as_planned, mut read_in_all, mut placed_in_all) = (0, 0, 0, 0);
+    let (mut times, mut as_planned, mut in_vain) = (0, 0, 0);
     for seed in 0..300 {
         let mut dice = Dice(seed);
         let mut bench = cell(&mut dice).await;
@@ -201,6 +209,7 @@ async fn freed_room_goes_to_those_whom_a_plan_of_all_who_wait_would_place() {
         until_nothing_is_left_to_do(&mut cycle).await;
         let mut running = bench.of_these_run(&waiting).await;
         waiting.retain(|name| !running.contains(name));
+        let mut moved = BTreeSet::new();
         while !running.is_empty() && !waiting.is_empty() {
             dice.shuffle(&mut running);
             let ended = running.split_off(running.len().saturating_sub(1 + dice.size(3)));
@@ -208,16 +217,19 @@ async fn freed_room_goes_to_those_whom_a_plan_of_all_who_wait_would_place() {
             let expected = bench.would_be_placed().await;
             planned.lock().unwrap().clear();
             until_nothing_is_left_to_do(&mut cycle).await;
-            read_in_all += planned.lock().unwrap().len();
+            let read: Vec<ContainerId> = planned.lock().unwrap().clone();
             assert_eq!(bench.would_be_placed().await, BTreeSet::new(), "seed {seed}: these fit and wait");
             let placed: BTreeSet<_> = bench.of_these_run(&waiting).await.into_iter().collect();
             times += 1;
             as_planned += u32::from(placed == expected);
-            placed_in_all += placed.len();
+            for read in read.into_iter().filter(|read| !placed.contains(read)) {
+                let is_moved = bench.waits_for_room(&read).await && moved.insert(read);
+                in_vain += u32::from(!is_moved);
+            }
             waiting.retain(|name| !placed.contains(name));
             running.extend(placed);
         }
     }
-    assert!(as_planned * 100 >= times * 98, "{as_planned} of {times} times");
-    assert!(read_in_all < placed_in_all * 2, "{read_in_all} were read to place {placed_in_all}");
+    assert!(as_planned * 100 >= times * 99, "{as_planned} of {times} times");
+    assert!(in_vain * 1_000 <= times, "{in_vain} were read in vain, {times} times");
 }
