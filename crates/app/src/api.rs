@@ -5,6 +5,7 @@ pub mod about;
 pub mod audit;
 pub mod calls;
 pub mod container;
+pub mod doctor;
 pub mod end;
 pub mod explain;
 pub mod export;
