@@ -1,9 +1,11 @@
 //! The JSON shapes of the HTTP surface, in one place: the server answers with them, the CLI, the agent and `plan`
 //! read and write them.
 
+pub mod about;
 pub mod audit;
 pub mod calls;
 pub mod container;
+pub mod doctor;
 pub mod end;
 pub mod explain;
 pub mod export;

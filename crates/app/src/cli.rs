@@ -4,6 +4,7 @@
 mod audit;
 mod config;
 mod connect;
+mod doctor;
 mod explain;
 mod follow;
 mod logs;
@@ -49,6 +50,8 @@ pub enum Command {
     Pool(pool::PoolArgs),
     /// Plan a document: who goes where, who waits and why, what the fleet would have to grow by
     Plan(plan::PlanArgs),
+    /// Say how a server does, indicator by indicator, and what to do
+    Doctor(Box<doctor::DoctorArgs>),
     /// Check that what is booked is what the containers own
     Audit(audit::AuditArgs),
     /// Show or check the configuration that a server started here would use
@@ -68,6 +71,7 @@ pub fn run(command: &Command, open: OpenStore) -> ExitCode {
         Command::Worker(args) => ("worker", args.connect(), in_runtime(worker::run(args))),
         Command::Pool(args) => ("pool", args.connect(), in_runtime(pool::run(args))),
         Command::Plan(args) => return plan::run(args),
+        Command::Doctor(args) => ("doctor", args.connect(), in_runtime(doctor::run(args))),
         Command::Audit(args) => ("audit", args.connect(), in_runtime(audit::run(args, open))),
         Command::Config(args) => ("config", &alone, config::run(args)),
     };

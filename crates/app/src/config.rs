@@ -1,5 +1,6 @@
 //! What a server is told: defaults, a file, `STOWPLAN_*` variables and flags, the later over the earlier.
 
+mod doctor;
 mod pools;
 mod read;
 
@@ -21,6 +22,8 @@ use crate::api::quantity::Quantity;
 use crate::api::quota::QuotaDocument;
 use crate::api::token::Token;
 
+use doctor::DoctorSection;
+pub use doctor::{THRESHOLDS, ThresholdFlags, Thresholds, settle_thresholds};
 use pools::PoolSection;
 pub use pools::{PoolConfig, ProviderConfig};
 pub use read::{Origin, Settled, settle};
@@ -115,6 +118,7 @@ struct Document {
     failover: BTreeMap<String, Vec<String>>,
     quota: QuotaSection,
     pools: BTreeMap<String, PoolSection>,
+    doctor: DoctorSection,
     keepalive: String,
     grace: String,
     keep_ended: String,

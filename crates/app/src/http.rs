@@ -3,6 +3,7 @@
 //! A handler reads its documents, makes one store call, and writes down the answer; what it decides is how a refusal
 //! reads. Everything that waits is bounded, and ends at once when the server closes.
 
+mod about;
 mod answer;
 mod calls;
 mod clock;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+use crate::api::about::SettingsDocument;
 use crate::api::token::Token;
 pub use clock::now;
 use room::Room;
@@ -64,6 +66,8 @@ pub struct Server {
     pub keepalive: Duration,
     /// How much longer until a silent worker's work is given away.
     pub grace: Duration,
+    /// What `/v1/about` says is in force.
+    pub settings: SettingsDocument,
 }
 
 /// Serves until `shutdown`; then ends what waits, and gives what is under way a moment to finish.
@@ -118,6 +122,7 @@ fn router(room: &Arc<Room>) -> Router {
         .nest("/v1/containers", containers)
         .nest("/v1/workers", workers)
         .route("/v1/pools", get(pools::list))
+        .route("/v1/about", get(about::about))
         .route("/v1/export", get(export::export))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::healthz))

@@ -86,9 +86,9 @@ impl Observer for Watch {
         tracing::warn!(worker = %worker, containers, "gave up a silent worker; its containers run elsewhere");
     }
 
-    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64) {
-        self.metrics.count_additions(pool, reason, count);
-        tracing::info!(pool = %pool, reason, count, "asked for workers");
+    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64, left_empty: u64) {
+        self.metrics.count_additions(pool, reason, count, left_empty > 0);
+        tracing::info!(pool = %pool, reason, count, left_empty, "asked for workers");
     }
 
     fn worker_retired(&self, pool: &PoolName, worker: &WorkerId, why: &str) {

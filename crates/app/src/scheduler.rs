@@ -178,6 +178,12 @@ impl Planner {
         Some(format!("this server does not plan the cell{by}{why}"))
     }
 
+    /// Who planned the cell when this process asked for it last; none if this one does.
+    pub fn planned_by(&self) -> Option<PlannerId> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.held_by().filter(|_| !self.holds_mandate()).cloned()
+    }
+
     /// Reads the fleet as it was seen last; none if this process does not plan the cell, or has not looked yet.
     pub fn fleet(&self) -> Option<Arc<Fleet>> {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);

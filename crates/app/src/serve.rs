@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use domain::fleet::{Fleet, Policy};
+use domain::batch::Flush;
+use domain::fleet::{Fleet, Policy, Quotas};
 use domain::id::{Incarnation, PlannerId, WorkerId};
 use domain::model::workers::{Look, SeenSilent};
 use ports::{PortError, Ports};
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::api::about::{SettingsDocument, StoreDocument};
 use crate::api::period::millis;
 use crate::api::pools::PoolStatus;
 use crate::api::worker::WorkerDocument;
@@ -64,8 +66,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         settings,
         Arc::new(Watch::new(Arc::clone(&metrics))),
     );
-    let (tell, cautions) = watch::channel(Vec::new());
-    let view = PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()), cautions };
+    let (tell, store_document) = watch::channel(wiring::describe(&config));
+    let view =
+        PlannersView { planner: scheduler.planner(), policy: Arc::new(config.policy.clone()), store: store_document };
     let server = Server {
         ports: for_callers(&store, &metrics, config.keepalive)?,
         cell: config.cell.clone(),
@@ -74,6 +77,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
         metrics: Arc::new(move |depth| metrics.render(depth, now())),
         keepalive: config.keepalive,
         grace: config.grace,
+        settings: in_force(&config),
     };
     let (stop, stopped) = watch::channel(false);
     let mut planning = tokio::spawn(scheduler.run(stopped));
@@ -91,14 +95,14 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
 
 /// Asks the store what it is, as soon as it answers, and says what an operator should know of it. Comes back only if the
 /// store cannot be trusted with a cell.
-async fn examine_store(config: Config, tell: watch::Sender<Vec<String>>) -> anyhow::Error {
+async fn examine_store(config: Config, tell: watch::Sender<StoreDocument>) -> anyhow::Error {
     loop {
-        match wiring::cautions(&config).await {
-            Ok(cautions) => {
-                for caution in &cautions {
-                    tracing::warn!("the store: {caution}");
+        match wiring::examine(&config).await {
+            Ok(store) => {
+                for caution in &store.cautions {
+                    tracing::warn!("the store: {}; {}", caution.what, caution.fix);
                 }
-                tell.send_replace(cautions);
+                tell.send_replace(store);
                 return std::future::pending().await;
             }
             Err(refused @ PortError::Unsupported(_)) => return anyhow::Error::new(refused).context("the store"),
@@ -129,6 +133,22 @@ fn settings(config: &Config, address: SocketAddr) -> anyhow::Result<Settings> {
         keep: config.keep,
         clock: now,
     })
+}
+
+/// What the server says is in force.
+fn in_force(config: &Config) -> SettingsDocument {
+    let batch = &config.batch;
+    let flush = if batch.flush() == Flush::Window { "window" } else { "idle" };
+    SettingsDocument {
+        token: config.token.is_some(),
+        batch_window_ms: millis(batch.window()),
+        max_batch_size: batch.size_max(),
+        fleet_cache_ms: millis(batch.fleet_cache()),
+        flush: flush.to_owned(),
+        keepalive_ms: millis(config.keepalive),
+        grace_ms: millis(config.grace),
+        quotas: config.policy.quotas.as_ref().is_some_and(|quotas| *quotas != Quotas::default()),
+    }
 }
 
 /// Comes back when the server is to stop: at a signal, or once its input ended and its workers are empty.
@@ -188,8 +208,8 @@ pub struct PlannersView {
     pub planner: Planner,
     /// The policy that its plans follow.
     pub policy: Arc<Policy>,
-    /// What an operator should know of the store.
-    pub cautions: watch::Receiver<Vec<String>>,
+    /// Where the cell is kept, as far as it is known by now.
+    pub store: watch::Receiver<StoreDocument>,
 }
 
 impl Explain for PlannersView {
@@ -209,8 +229,16 @@ impl Explain for PlannersView {
         self.planner.silence_of(worker, run).map(|silent| (silent.lasted, silent.seen))
     }
 
-    fn cautions(&self) -> Vec<String> {
-        self.cautions.borrow().clone()
+    fn store(&self) -> StoreDocument {
+        self.store.borrow().clone()
+    }
+
+    fn plans(&self) -> bool {
+        self.planner.holds_mandate()
+    }
+
+    fn planned_by(&self) -> Option<PlannerId> {
+        self.planner.planned_by()
     }
 
     fn trouble(&self) -> Option<String> {

@@ -1,5 +1,6 @@
 //! The one place that knows which stores there are.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use ports::around::{Retried, WAITS};
 use ports::rows::{MemoryStore, RowPorts, RowStore};
 use ports::{PortError, PortResult, Ports};
 
+use crate::api::about::{CautionDocument, StoreDocument};
 use crate::config::{Config, StoreAddress, StoreKind};
 use crate::embedded::EmbeddedStore;
 
@@ -74,14 +76,37 @@ pub fn check(address: &StoreAddress) -> anyhow::Result<()> {
 
 const SCHEMES: &str = "redis://HOST:PORT, rediss://HOST:PORT, or several of a cluster, separated by commas";
 
-/// What an operator should know of the store that the configuration names: what it may lose, and what changes that.
-/// [`PortError::Unsupported`] if it cannot be trusted with a cell.
-pub async fn cautions(config: &Config) -> PortResult<Vec<String>> {
-    let StoreKind::At(address) = &config.store else { return Ok(Vec::new()) };
+/// What there is to say of the store that the configuration names before it was asked.
+pub fn describe(config: &Config) -> StoreDocument {
+    let kind = match &config.store {
+        StoreKind::Embedded => "embedded".to_owned(),
+        StoreKind::Memory => "memory".to_owned(),
+        StoreKind::At(address) => address.to_string(),
+    };
+    let caution = |what: &str, fix: &str| CautionDocument { what: what.to_owned(), fix: fix.to_owned() };
+    let cautions = match &config.store {
+        StoreKind::Memory => vec![caution(
+            "nothing is written to disk: every request and placement is gone when the server ends",
+            "serve with --store embedded, or on a Redis",
+        )],
+        _ => Vec::new(),
+    };
+    let examined = !matches!(config.store, StoreKind::At(_));
+    StoreDocument { kind, examined, facts: BTreeMap::new(), cautions }
+}
+
+/// Asks the store what it is: what it may lose, and what changes that. [`PortError::Unsupported`] if it cannot be trusted
+/// with a cell.
+pub async fn examine(config: &Config) -> PortResult<StoreDocument> {
+    let described = describe(config);
+    let StoreKind::At(address) = &config.store else { return Ok(described) };
     match Served::at(address).map_err(|bad| PortError::Unsupported(bad.to_string()))? {
         Served::Redis(redis) => {
-            let warnings = adapters_redis::check(redis, &config.cell).await?.warnings;
-            Ok(warnings.into_iter().map(|warning| format!("{}; {}", warning.what, warning.fix)).collect())
+            let checks = adapters_redis::check(redis, &config.cell).await?;
+            let facts = checks.facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+            let warnings = checks.warnings.into_iter();
+            let cautions = warnings.map(|warning| CautionDocument { what: warning.what, fix: warning.fix });
+            Ok(StoreDocument { examined: true, facts: facts.collect(), cautions: cautions.collect(), ..described })
         }
     }
 }

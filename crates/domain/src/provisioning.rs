@@ -66,6 +66,8 @@ pub struct NewWorkers {
     pub for_demand: u64,
     /// How many more it lacks of empty ones.
     pub for_warm: u64,
+    /// How many of its workers are there and stay empty with all demand laid.
+    pub left_empty: u64,
     /// The requests that go onto them and have a name, in line.
     pub for_ids: Vec<ContainerId>,
 }
@@ -187,6 +189,7 @@ fn fewest<'a>(empty: &Yard<'a>, demand: &[Alike<'a>], yardstick: &Yardstick) -> 
 
 fn new_by_pool(yard: &Yard<'_>, demand: &[Alike<'_>]) -> Vec<NewWorkers> {
     let mut by_pool = names_by_pool(yard, demand);
+    let left_empty = yard.left_empty();
     let mut grown = Vec::new();
     for (pool, growth) in yard.pools.iter().enumerate() {
         let mut names = by_pool.remove(&pool).unwrap_or_default();
@@ -196,6 +199,7 @@ fn new_by_pool(yard: &Yard<'_>, demand: &[Alike<'_>]) -> Vec<NewWorkers> {
             for_min: growth.for_min,
             for_demand: growth.for_demand,
             for_warm: growth.for_warm,
+            left_empty: left_empty.get(&growth.room.template.name).copied().unwrap_or(0),
             for_ids: names.into_iter().map(|(_, id)| id.clone()).collect(),
         };
         if new.count() > 0 {

@@ -83,6 +83,12 @@ impl Client {
         call(self.request(Method::GET, &path).timeout(ANSWER_WITHIN + wait)).await
     }
 
+    /// Reads a text.
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, CallError> {
+        let bytes = answered(self.request(Method::GET, path).timeout(ANSWER_WITHIN)).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Hands in a document.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
         call(self.request(Method::POST, path).timeout(ANSWER_WITHIN).json(body)).await
@@ -117,12 +123,18 @@ impl Client {
 }
 
 async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallError> {
+    let bytes = answered(request).await?;
+    serde_json::from_slice(&bytes).map_err(|error| CallError::Strange(error.to_string()))
+}
+
+/// The bytes of an answer that is no refusal.
+async fn answered(request: RequestBuilder) -> Result<Vec<u8>, CallError> {
     let unreachable = |error: reqwest::Error| CallError::Unreachable(innermost(&error));
     let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     let bytes = response.bytes().await.map_err(unreachable)?;
     if status.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|error| CallError::Strange(error.to_string()));
+        return Ok(bytes.into());
     }
     let problem: Problem =
         serde_json::from_slice(&bytes).map_err(|_| CallError::Strange(format!("it answers {status}")))?;

@@ -86,13 +86,13 @@ impl Voice {
     }
 
     /// The command with the options that this one was given, behind its own words.
-    fn led(&self, command: &str) -> String {
+    pub(crate) fn led(&self, command: &str) -> String {
         let mut words = command.splitn(3, ' ');
         let (Some("stowplan"), Some(verb)) = (words.next(), words.next()) else { return command.to_owned() };
         let rest = words.next().unwrap_or_default();
         let (verb, rest) = match (verb, rest.split_once(' ').unwrap_or((rest, ""))) {
             ("serve" | "config" | "plan", _) => return command.to_owned(),
-            ("worker", (sub, rest)) => (format!("worker {sub}"), rest),
+            ("worker" | "pool", (sub, rest)) => (format!("{verb} {sub}"), rest),
             (verb, _) => (verb.to_owned(), rest),
         };
         let space = if rest.is_empty() { "" } else { " " };
@@ -162,6 +162,7 @@ mod tests {
         let led = " --server http://127.0.0.1:1 --token-file 'a b'";
         assert_eq!(voice.led("stowplan status"), format!("stowplan status{led}"));
         assert_eq!(voice.led("stowplan worker drain w1"), format!("stowplan worker drain{led} w1"));
+        assert_eq!(voice.led("stowplan pool list"), format!("stowplan pool list{led}"));
         assert_eq!(voice.led("stowplan submit -- true"), format!("stowplan submit{led} -- true"));
         assert_eq!(voice.led("stowplan serve"), "stowplan serve");
         let bare = Voice::of(&ConnectArgs::default());

@@ -10,7 +10,7 @@ use super::talk::{Failure, USAGE, Voice};
 use crate::api::field::BadField;
 
 /// A command line of each command that works when it is pasted.
-const EXAMPLES: [(&str, &str); 13] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("run", "stowplan run -- echo hello"),
     ("submit", "stowplan submit --cpu 1 -- true"),
     ("status", "stowplan status"),
@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &str); 13] = [
     ("worker", "stowplan worker list"),
     ("pool", "stowplan pool list"),
     ("plan", "stowplan plan --help"),
+    ("doctor", "stowplan doctor"),
     ("audit", "stowplan audit"),
     ("config", "stowplan config show"),
     ("serve", "stowplan serve --help"),

@@ -15,6 +15,7 @@ use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::doctor::{self, DoctorSection, THRESHOLDS};
 use super::pools::{PoolSection, pools};
 use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, StoreAddress, StoreKind};
 use crate::api::field::{BadField, name};
@@ -53,7 +54,7 @@ pub struct Settled {
 
 /// Reads and checks the whole configuration.
 pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
-    check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+    check_environment()?;
     let figment = with_pool_defaults(layers(args)?);
     let value: Value = figment.extract().map_err(|error| unreadable(&error))?;
     let document: Document = json::read(value.to_string().as_bytes()).map_err(|bad| match bad {
@@ -62,6 +63,7 @@ pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
     })?;
     let mut origins = Vec::new();
     list_origins(&figment, &value, "", &mut origins);
+    document.doctor.to_thresholds().map_err(|bad| bad.inside("doctor"))?;
     let mut config = config(&document)?;
     let token_file = document.token_file.as_ref().map(PathBuf::from);
     config.token = Token::find(token_file.as_deref()).map_err(|bad| BadField::new("token_file", chain(&bad)))?;
@@ -76,7 +78,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
+pub(super) fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
     let defaults = Document {
         listen: "127.0.0.1:7070".to_owned(),
         data: ".stowplan".to_owned(),
@@ -93,6 +95,7 @@ fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
         keep_ended_max: Some(Quantity::integer(Keep::default().ended_max)),
         log: "text".to_owned(),
         log_level: "info".to_owned(),
+        doctor: DoctorSection::defaults(),
         ..Document::default()
     };
     let file = match &args.config {
@@ -107,7 +110,7 @@ fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
         figment = figment.merge(Toml::file_exact(file));
     }
     let environment = Env::prefixed("STOWPLAN_").only(SETTINGS);
-    Ok(figment.merge(environment).merge(Serialized::from(&args.flags, "default")))
+    Ok(figment.merge(environment).merge(doctor::environment()).merge(Serialized::from(&args.flags, "default")))
 }
 
 /// What a pool does not say has its default, and is shown with it.
@@ -123,9 +126,16 @@ struct Pools {
     pools: BTreeMap<String, PoolSection>,
 }
 
+/// Refuses a variable of this process's that is meant as a setting and names none.
+pub(super) fn check_environment() -> Result<(), BadField> {
+    check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
 /// Refuses a variable that is meant as a setting and names none: a slip of the hand would go unnoticed.
 fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> {
-    let known: Vec<String> = SETTINGS.iter().map(|setting| format!("STOWPLAN_{}", setting.to_uppercase())).collect();
+    let of_server = SETTINGS.iter().map(|setting| format!("STOWPLAN_{}", setting.to_uppercase()));
+    let of_doctor = THRESHOLDS.iter().map(|threshold| format!("STOWPLAN_DOCTOR_{}", threshold.to_uppercase()));
+    let known: Vec<String> = of_server.chain(of_doctor).collect();
     let known: Vec<&str> =
         known.iter().map(String::as_str).chain(OTHER_VARIABLES).chain(failpoints::VARIABLE).collect();
     let is_unknown = |name: &String| name.starts_with("STOWPLAN_") && !known.contains(&name.as_str());
@@ -133,7 +143,7 @@ fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> 
     unknown.map_or(Ok(()), |name| Err(BadField::unknown("environment", &name, &known)))
 }
 
-fn unreadable(error: &figment::Error) -> BadField {
+pub(super) fn unreadable(error: &figment::Error) -> BadField {
     BadField::new(error.path.join("."), error.kind.to_string())
 }
 

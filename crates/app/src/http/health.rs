@@ -14,7 +14,7 @@ use super::room::Room;
 use crate::api::problem::Kind;
 
 /// How long the store may take to answer and still be called there.
-const STORE_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const STORE_WITHIN: Duration = Duration::from_secs(2);
 /// What the metrics are written in.
 const METRICS_MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -34,7 +34,8 @@ pub(super) async fn readyz(State(room): State<Arc<Room>>) -> Answer<Value> {
         Ok(Err(error)) => return unready(error.in_full()),
         Err(_) => return unready(format!("the store does not answer within {} s", STORE_WITHIN.as_secs())),
     }
-    let cautions = room.view.cautions();
+    let cautions = room.view.store().cautions.into_iter();
+    let cautions: Vec<_> = cautions.map(|caution| format!("{}; {}", caution.what, caution.fix)).collect();
     room.view.trouble().map_or_else(|| Ok(Json(json!({ "ready": true, "cautions": cautions }))), unready)
 }
 

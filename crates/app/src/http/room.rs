@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Server;
 use super::orders::Orders;
@@ -14,6 +15,8 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(30);
 /// A server that serves.
 pub(super) struct Room {
     server: Server,
+    /// When it began to serve.
+    pub(super) began: Instant,
     /// Who waits for orders.
     pub(super) orders: Orders,
     closing: watch::Receiver<bool>,
@@ -29,7 +32,7 @@ impl Deref for Room {
 
 impl Room {
     pub(super) fn new(server: Server, closing: watch::Receiver<bool>) -> Self {
-        Self { server, orders: Orders::default(), closing }
+        Self { server, began: Instant::now(), orders: Orders::default(), closing }
     }
 
     /// Comes back when the server closes.

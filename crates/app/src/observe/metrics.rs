@@ -51,6 +51,7 @@ pub struct Metrics {
     cache_misses: Counter,
     utilization: Family<ResourceLabel, Ratio>,
     scheduling: Histogram,
+    in_line: Histogram,
     handover: Histogram,
     planning: Histogram,
     commit: Histogram,
@@ -61,6 +62,7 @@ pub struct Metrics {
     unplaced: Family<ReasonLabel, Gauge>,
     lost: Counter,
     additions: Family<AdditionLabel, Counter>,
+    additions_with_room: Family<AdditionLabel, Counter>,
     pool_failures: Family<PoolLabel, Counter>,
     pool_workers: Family<PoolStateLabel, Gauge>,
     unknown: Counter,
@@ -71,6 +73,11 @@ pub struct Metrics {
 /// From 50 microseconds to about 100 seconds.
 fn seconds() -> Histogram {
     Histogram::new((0..21).map(|step| 0.000_05 * f64::powi(2.0, step)))
+}
+
+/// From 0.1 to 300 s, finest where a wait becomes too long.
+fn waits() -> Histogram {
+    Histogram::new([0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0])
 }
 
 /// From 1 to 5,000 and beyond.
@@ -89,6 +96,7 @@ impl Default for Metrics {
             cache_misses: Counter::default(),
             utilization: Family::default(),
             scheduling: seconds(),
+            in_line: waits(),
             handover: seconds(),
             planning: seconds(),
             commit: seconds(),
@@ -99,6 +107,7 @@ impl Default for Metrics {
             unplaced: Family::default(),
             lost: Counter::default(),
             additions: Family::default(),
+            additions_with_room: Family::default(),
             pool_failures: Family::default(),
             pool_workers: Family::default(),
             unknown: Counter::default(),
@@ -127,6 +136,11 @@ impl Metrics {
             "scheduling_seconds",
             "From the submit of a request to its placement",
             self.scheduling.clone(),
+        );
+        registry.register(
+            "in_line_seconds",
+            "From the submit of a request to its first placement, if it never waited for room",
+            self.in_line.clone(),
         );
         registry.register(
             "handover_seconds",
@@ -160,6 +174,11 @@ impl Metrics {
         );
         registry.register("settling", "Whether nothing is placed because the store lost writes", self.settling.clone());
         registry.register("worker_additions", "Workers asked for, by pool and reason", self.additions.clone());
+        registry.register(
+            "worker_additions_with_room",
+            "Workers asked for while others of the pool were left empty",
+            self.additions_with_room.clone(),
+        );
         registry.register("pool_failures", "Times a pool did not get what it asked for", self.pool_failures.clone());
         registry.register("pool_workers", "Workers of a pool, by state", self.pool_workers.clone());
         registry.register(
@@ -195,6 +214,9 @@ impl Metrics {
         for waited in &report.waited {
             self.scheduling.observe(waited.as_secs_f64());
         }
+        for waited in &report.waited_in_line {
+            self.in_line.observe(waited.as_secs_f64());
+        }
         for (outcome, count) in &report.outcomes {
             self.outcomes.get_or_create(&OutcomeLabel { outcome: (*outcome).to_owned() }).inc_by(*count);
         }
@@ -220,10 +242,13 @@ impl Metrics {
         self.unknown.inc_by(u64::from(containers));
     }
 
-    /// Counts workers that a pool asked for.
-    pub fn count_additions(&self, pool: &PoolName, reason: &str, count: u64) {
+    /// Counts workers that a pool asked for, `with_room` if others of it were left empty.
+    pub fn count_additions(&self, pool: &PoolName, reason: &str, count: u64, with_room: bool) {
         let label = AdditionLabel { pool: pool.to_string(), reason: reason.to_owned() };
         self.additions.get_or_create(&label).inc_by(count);
+        if with_room {
+            self.additions_with_room.get_or_create(&label).inc_by(count);
+        }
     }
 
     /// Counts a time that a pool did not get what it asked for.

@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use domain::batch::{BatchDecision, BatchWindow, Flush};
-use domain::id::{ContainerId, Revision};
+use domain::id::{Attempt, ContainerId, Revision};
 use domain::model::Mandate;
 use domain::model::backlog::InLine;
 use domain::model::placements::{Commit, CommitAnswer, Decision, DecisionKind, Outcome};
@@ -314,7 +314,7 @@ impl<'a> Cycle<'a> {
         }
         decisions.extend(batch.corrupt.iter().map(|(key, id)| Decision {
             container: id.clone(),
-            attempt: domain::id::Attempt(0),
+            attempt: Attempt(0),
             kind: DecisionKind::ParkCorrupt { key: *key, detail: "the request's row cannot be decoded".to_owned() },
         }));
         if decisions.is_empty() && growth.is_empty() {
@@ -392,7 +392,12 @@ impl<'a> Cycle<'a> {
                 DecisionKind::Place { worker, .. } if matches!(outcome, Outcome::Done | Outcome::AlreadyDone) => {
                     report.placed += 1;
                     workers.insert(worker);
-                    report.waited.extend(deciding.get(index).map(|waiting| waiting.submitted.until(now)));
+                    let Some(waiting) = deciding.get(index) else { continue };
+                    let waited = waiting.submitted.until(now);
+                    report.waited.push(waited);
+                    if waiting.candidate.lot.is_none() && decision.attempt == Attempt(0) {
+                        report.waited_in_line.push(waited);
+                    }
                 }
                 DecisionKind::Park { why, .. } if *outcome == Outcome::Done => {
                     *report.parked.entry(why.word()).or_default() += 1;

@@ -217,10 +217,10 @@ impl Pools {
         answer: &CommitAnswer,
         observer: &dyn Observer,
     ) {
-        for NewWorkers { pool, for_min, for_demand, for_warm, .. } in asked {
+        for NewWorkers { pool, for_min, for_demand, for_warm, left_empty, .. } in asked {
             for (reason, count) in [("demand", *for_demand), ("min", *for_min), ("warm", *for_warm)] {
                 if count > 0 {
-                    observer.workers_asked(pool, reason, count);
+                    observer.workers_asked(pool, reason, count, *left_empty);
                 }
             }
         }

@@ -33,6 +33,8 @@ pub struct BatchReport {
     pub commit: Option<Duration>,
     /// From submit to placed, for each that was placed.
     pub waited: Vec<Duration>,
+    /// The same of those alone that had room from the first: that never waited in a lot, nor were placed before.
+    pub waited_in_line: Vec<Duration>,
 }
 
 /// Who is told what the scheduler does.
@@ -55,8 +57,8 @@ pub trait Observer: Send + Sync {
     fn worker_not_found(&self, worker: &WorkerId);
     /// A worker was given up, and this many of its containers went back.
     fn worker_lost(&self, worker: &WorkerId, containers: u32);
-    /// A pool asked for so many workers, for this reason.
-    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64);
+    /// A pool asked for so many workers, for this reason, while so many of its own were left empty.
+    fn workers_asked(&self, pool: &PoolName, reason: &'static str, count: u64, left_empty: u64);
     /// A worker of a pool goes, and why.
     fn worker_retired(&self, pool: &PoolName, worker: &WorkerId, why: &str);
     /// The pools as they stand.

@@ -70,7 +70,7 @@ impl Observer for Notes {
     fn worker_lost(&self, _: &WorkerId, _: u32) {}
     fn losing_suspended(&self, _: usize, _: usize) {}
 
-    fn workers_asked(&self, _: &PoolName, reason: &'static str, count: u64) {
+    fn workers_asked(&self, _: &PoolName, reason: &'static str, count: u64, _: u64) {
         *self.asked.lock().unwrap().entry(reason).or_default() += count;
     }
 

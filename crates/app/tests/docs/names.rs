@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use app::config::{Config, ConfigArgs, SETTINGS, settle};
+use app::api::doctor::INDICATORS;
+use app::config::{Config, ConfigArgs, SETTINGS, THRESHOLDS, ThresholdFlags, settle, settle_thresholds};
 use app::observe::{Metrics, Watch};
 use app::scheduler::{BatchReport, Observer as _};
 
@@ -36,6 +37,36 @@ fn every_preset_has_the_values_that_are_written() {
         assert_eq!(cell("max_batch_size", column), preset.size_max().to_string());
         assert_eq!(period(cell("fleet_cache", column)), preset.fleet_cache());
     }
+}
+
+#[test]
+fn every_indicator_of_the_doctor_is_documented_and_the_seeds_are_among_them() {
+    let page = Page::read("docs/guide/doctor.md");
+    let table = rows(page.section("Indicators"));
+    let documented: Vec<&str> = table.iter().flat_map(|row| words(row[0])).collect();
+    assert_eq!(documented, INDICATORS);
+    let seed = Page::read("docs/seed.md");
+    let table = rows(seed.section("Monitoring"));
+    let watched: Vec<&str> = table.iter().filter(|row| row.len() == 3).flat_map(|row| words(row[1])).collect();
+    assert_eq!(watched, ["batch_size", "cache_hit_rate", "commit_wait", "worker_additions", "scheduling_time"]);
+    assert!(watched.iter().all(|indicator| INDICATORS.contains(indicator)));
+}
+
+#[test]
+fn every_threshold_of_the_doctor_is_documented_with_its_default() {
+    let page = Page::read("docs/guide/doctor.md");
+    let table = rows(page.section("Thresholds"));
+    let documented: Vec<(&str, &str)> =
+        table.iter().filter_map(|row| Some((*words(row[0]).first()?, row[1]))).collect();
+    assert_eq!(documented.iter().map(|(name, _)| *name).collect::<Vec<_>>(), THRESHOLDS);
+    let folder = tempfile::tempdir().expect("a folder");
+    let settled = |text: &str| {
+        let file = folder.path().join("stowplan.toml");
+        std::fs::write(&file, text).expect("a file");
+        settle_thresholds(Some(file), &ThresholdFlags::default()).expect("it can be used")
+    };
+    let lines = documented.iter().map(|(name, default)| format!("{name} = {default:?}\n"));
+    assert_eq!(settled(&format!("[doctor]\n{}", lines.collect::<String>())), settled(""));
 }
 
 /// Names of tests are long: nothing else in these pages has so many parts.

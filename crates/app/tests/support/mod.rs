@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::api::about::{SettingsDocument, StoreDocument};
 use app::api::token::Token;
 use app::http::{Server, now, serve};
 use app::observe::{Metrics, Watch};
@@ -78,7 +79,7 @@ impl Bench {
         let view = Arc::new(PlannersView {
             planner: scheduler.planner(),
             policy: Arc::new(policy),
-            cautions: tokio::sync::watch::channel(Vec::new()).1,
+            store: tokio::sync::watch::channel(StoreDocument::default()).1,
         });
         let (stop, stopping) = watch::channel(false);
         if setup.plans {
@@ -93,6 +94,7 @@ impl Bench {
             metrics: Arc::new(|_| "# EOF\n".to_owned()),
             keepalive: setup.keepalive,
             grace: setup.grace,
+            settings: SettingsDocument::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

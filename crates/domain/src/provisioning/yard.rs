@@ -187,15 +187,25 @@ impl<'a> Yard<'a> {
 
     /// Adds what is missing of empty workers.
     pub(super) fn grow_to_warm(&mut self) {
-        let mut empty: BTreeMap<&PoolName, u64> = BTreeMap::new();
-        for kind in &self.kinds {
-            let bins = kind.bins().filter(|bin| bin.used == Used::default());
-            *empty.entry(&kind.spec.pool).or_default() += bins.map(|bin| bin.times).sum::<u64>();
-        }
+        let empty = self.empty(|_| true);
         for growth in &mut self.pools {
             let empty = empty.get(&growth.room.template.name).copied().unwrap_or(0);
             growth.for_warm = growth.room.warm.saturating_sub(empty).min(growth.may_add());
         }
+    }
+
+    /// How many workers of each pool are there, and hold nothing after all that was laid.
+    pub(super) fn left_empty(&self) -> BTreeMap<&'a PoolName, u64> {
+        self.empty(|stage| stage == Stage::Available)
+    }
+
+    fn empty(&self, counts: fn(Stage) -> bool) -> BTreeMap<&'a PoolName, u64> {
+        let mut empty: BTreeMap<&PoolName, u64> = BTreeMap::new();
+        for kind in &self.kinds {
+            let bins = kind.bins().filter(|bin| bin.used == Used::default() && counts(bin.stage));
+            *empty.entry(&kind.spec.pool).or_default() += bins.map(|bin| bin.times).sum::<u64>();
+        }
+        empty
     }
 
     /// How much is not served, and how many workers are asked for: the less, the better.

@@ -395,3 +395,20 @@ fn none_is_asked_for_where_workers_turn_out_too_small() {
     assert_eq!(asked(room), 0);
     assert_eq!(asked(scenario.rooms()[0]), 1);
 }
+
+#[test]
+fn workers_that_may_not_serve_what_waits_are_left_empty_beside_those_to_come() {
+    check_pools(
+        "
+        worker a pool=p
+        worker b pool=p status=pending
+        worker c pool=p label.zone=b
+        pool p label.zone=b
+        request r1 cpu=4 label.zone=b
+        request r2 cpu=4 label.zone=b
+        ",
+        expect![[r#"
+            p: 0 for min, 1 for demand, 0 for warm; r2; 1 left empty
+        "#]],
+    );
+}

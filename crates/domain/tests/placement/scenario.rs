@@ -102,10 +102,11 @@ pub(crate) fn check_pools(scenario: &str, expected: Expect) {
     let scenario = Scenario::read(scenario);
     let (Growth { new_workers, unserved }, going) = (scenario.open_growth(), scenario.surplus());
     let mut table = String::new();
-    for NewWorkers { pool, for_min, for_demand, for_warm, for_ids } in new_workers {
+    for NewWorkers { pool, for_min, for_demand, for_warm, left_empty, for_ids } in new_workers {
         let ids: Vec<String> = for_ids.iter().map(|id| format!(" {id}")).collect();
         let _ = write!(table, "{pool}: {for_min} for min, {for_demand} for demand, {for_warm} for warm;");
-        let _ = writeln!(table, "{}", ids.concat());
+        let left_empty = if left_empty > 0 { format!("; {left_empty} left empty") } else { String::new() };
+        let _ = writeln!(table, "{}{left_empty}", ids.concat());
     }
     for (bound, count) in unserved {
         let why = match bound {

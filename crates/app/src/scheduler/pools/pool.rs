@@ -469,6 +469,7 @@ fn first_of(wanted: Option<&NewWorkers>, pool: &PoolName, most: u64) -> NewWorke
         for_min: some(|new| new.for_min),
         for_demand: some(|new| new.for_demand),
         for_warm: some(|new| new.for_warm),
+        left_empty: wanted.map_or(0, |new| new.left_empty),
         for_ids: Vec::new(),
     }
 }
