@@ -13,10 +13,16 @@ pub(crate) fn root() -> PathBuf {
     Path::new(&xtask).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// The cargo that started us, so that `cargo +toolchain xtask` stays with its toolchain.
+/// The cargo that started us, so that `cargo +toolchain xtask` stays with its toolchain. It is not told of this crate: a
+/// build script that asks about such words would run again whenever a person's own cargo and ours build in turns.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     command.args(arguments).current_dir(root());
+    for (name, _) in env::vars_os() {
+        if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
