@@ -6,6 +6,7 @@
 
 mod before_after;
 mod cell;
+mod limit;
 mod live;
 pub(crate) mod machine;
 mod old_flow;
@@ -14,7 +15,9 @@ mod report;
 pub(crate) mod result;
 pub(crate) mod samples;
 mod server;
+mod stages;
 pub(crate) mod table;
+mod turn;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,15 +57,18 @@ pub(crate) struct Options {
 enum Measurement {
     /// 100 requests at once: one at a time under locks, against batches
     BeforeAfter,
+    /// Submit, read, plan, commit, take and report, each by itself on every store, beside what Redis can write
+    Stages,
 }
 
 impl Measurement {
     /// What is measured when none is named, in this order.
-    const ALL: &[Self] = &[Self::BeforeAfter];
+    const ALL: &[Self] = &[Self::BeforeAfter, Self::Stages];
 
     async fn measure(self, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::BeforeAfter => before_after::measure(output).await,
+            Self::Stages => stages::measure(output).await,
         }
     }
 }
