@@ -115,6 +115,7 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
         judged.take(case, &old, &ours);
         table.rows.push(row("one at a time", case, &old, None));
         table.rows.push(row("batches", case, &ours, Some(&old)));
+        output.keep(&table)?;
     }
     table.notes = judged.notes();
     table.notes.extend(READING.map(String::from));

@@ -126,6 +126,11 @@ impl Output {
     /// Prints a table and keeps it.
     pub(crate) fn put(&self, table: &Table) -> anyhow::Result<()> {
         println!("{}", table::text(table));
+        self.keep(table)
+    }
+
+    /// Keeps a table, whole or as far as it has come: a long measurement that is broken off has not been for nothing.
+    pub(crate) fn keep(&self, table: &Table) -> anyhow::Result<()> {
         let path = self.folder.join(format!("{}.json", table.name));
         fs::write(&path, serde_json::to_vec_pretty(table)?)
             .with_context(|| format!("failed to write {}; name another folder with --out", path.display()))

@@ -117,6 +117,8 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
                 rates.rows.push(head.iter().cloned().chain(case.rates(*batch)).collect());
                 growth.take(store.name, *workers, *batch, *strategy, case);
             }
+            output.keep(&times)?;
+            output.keep(&rates)?;
         }
     }
     times.plots = growth.plots();
@@ -135,10 +137,12 @@ fn about(runs: u32) -> String {
 }
 
 /// How the columns are to be read.
-const READING: [&str; 3] = [
+const READING: [&str; 4] = [
     "A limit: the same commands with the same keys and bytes that a step's scripts write, taken from an append-only file, \
      sent to another cell of the same server in one pipeline without scripts, after each turn of ours. It neither reads nor \
      decides. A share is the median of the ratios of turns.",
+    "A share is to be believed on an idle machine alone: where others want the cores, a long step is set aside more often \
+     than a short one.",
     "The share of next+look+commit is the limit's time for the writes of the commit by ours for all three.",
     "Takes and reports: of ours two calls a worker, 32 workers at once; of the limit all in one pipeline.",
 ];
@@ -366,7 +370,7 @@ impl Growth {
         ] {
             if let Some(seen) = find(OFF, workers, BATCH_MAX, strategy) {
                 notes.push(format!(
-                    "Target, {}: {goal} placements/s of next+look+commit, AOF off, 1,000 a batch on {} of {workers} \
+                    "Target, {}: {goal:.0} placements/s of next+look+commit, AOF off, 1,000 a batch on {} of {workers} \
                      workers, and half of the limit: {:.0}/s, {:.0}%.",
                     met(seen.placing >= goal && seen.share >= 50.0),
                     seen.workers_used,
