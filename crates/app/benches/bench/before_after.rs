@@ -42,6 +42,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("time p99", "ms"),
     ("all placed p50", "ms"),
     ("times faster", ""),
+    ("times faster to all placed", ""),
     ("locks taken", ""),
     ("lock waits", ""),
     ("stale reads", ""),
@@ -274,7 +275,8 @@ fn row(name: &str, case: Case, flow: &Flow, than: Option<&Flow>) -> Vec<Value> {
         time.median().into(),
         time.percentile(99).into(),
         median(|run| run.all_placed_ms),
-        than.map_or(Value::None, |than| times_faster(flow, than).into()),
+        than.map_or(Value::None, |than| times_faster(flow, than, |run| run.time_ms).into()),
+        than.map_or(Value::None, |than| times_faster(flow, than, |run| run.all_placed_ms).into()),
         median(|run| run.locks),
         median(|run| run.lock_waits),
         median(|run| run.stale_reads),
@@ -289,9 +291,9 @@ fn row(name: &str, case: Case, flow: &Flow, than: Option<&Flow>) -> Vec<Value> {
 }
 
 /// The median of the ratios of runs that followed each other: what else the machine did touched both.
-fn times_faster(ours: &Flow, old: &Flow) -> f64 {
+fn times_faster(ours: &Flow, old: &Flow, of: fn(&Run) -> f64) -> f64 {
     let mut ratios = Samples::default();
-    ours.0.iter().zip(&old.0).for_each(|(ours, old)| ratios.push(old.time_ms / ours.time_ms));
+    ours.0.iter().zip(&old.0).for_each(|(ours, old)| ratios.push(of(old) / of(ours)));
     ratios.median()
 }
 
@@ -300,6 +302,7 @@ fn times_faster(ours: &Flow, old: &Flow) -> f64 {
 struct Judged {
     rows: usize,
     faster: usize,
+    faster_to_all: usize,
     lone_ms: Option<f64>,
     most: Run,
 }
@@ -307,7 +310,8 @@ struct Judged {
 impl Judged {
     fn take(&mut self, case: Case, old: &Flow, ours: &Flow) {
         self.rows += 1;
-        self.faster += usize::from(times_faster(ours, old) > 1.0);
+        self.faster += usize::from(times_faster(ours, old, |run| run.time_ms) > 1.0);
+        self.faster_to_all += usize::from(times_faster(ours, old, |run| run.all_placed_ms) > 1.0);
         if (case.workers, case.delay_ms) == (WORKERS[0], 0) {
             let ms = ours.median(|run| run.time_ms);
             self.lone_ms = Some(self.lone_ms.map_or(ms, |least| least.max(ms)));
@@ -321,7 +325,7 @@ impl Judged {
     }
 
     fn notes(&self) -> Vec<String> {
-        let Self { rows, faster, most, .. } = self;
+        let Self { rows, faster, faster_to_all, most, .. } = self;
         let met = |is_met: bool| if is_met { "met" } else { "missed" };
         let ms = self.lone_ms.unwrap_or(f64::NAN);
         vec![
@@ -330,7 +334,11 @@ impl Judged {
                  median of the rows.",
                 met(ms < GOAL_MS)
             ),
-            format!("Target, {}: faster than the old flow in every row: in {faster} of {rows}.", met(faster == rows)),
+            format!(
+                "Target, {}: faster than the old flow in every row, though that gives up on some: in {faster} of {rows}; \
+                 faster to all placed in {faster_to_all}.",
+                met(faster == rows)
+            ),
             format!(
                 "Target, {}: at most 3 calls in 2 round trips a batch: medians of up to {:.1} in {:.1}. Reads that found \
                  nobody waiting are counted too.",
