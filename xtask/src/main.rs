@@ -1,5 +1,4 @@
-//! The project's own commands: `cargo xtask run | test | bench | verify | fix | tidy | torture |
-//! new-backend`.
+//! The project's own commands: `cargo xtask run | test | bench | verify | fix | tidy | torture | new-backend`.
 //!
 //! This crate starts things and looks at source text. It uses none of our crates; what measures lives in their benches.
 

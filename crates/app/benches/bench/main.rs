@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use result::Output;
 
-/// Measures; without a name, everything but `floors`.
+/// Measures; without a name, everything.
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Args {
