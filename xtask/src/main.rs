@@ -1,7 +1,8 @@
-//! The project's own commands: `cargo xtask run | test | verify | fix | tidy | torture | new-backend`.
+//! The project's own commands: `cargo xtask run | test | bench | verify | fix | tidy | torture | new-backend`.
 //!
 //! This crate starts things and looks at source text. It uses none of our crates; what measures lives in their benches.
 
+mod bench;
 mod burst;
 mod cargo;
 mod fix;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::Options),
     /// Run every test, and install what the tests need
     Test,
+    /// Measure, in an optimised build, and make a report; --help lists the measurements
+    Bench(bench::Options),
     /// The whole gate, read-only: what CI runs
     Verify(verify::Options),
     /// The mutating twin of verify: format, apply clippy's fixes, renew expectations
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.command {
         Command::Run(options) => run::run(options),
         Command::Test => test::test().map(|()| ExitCode::SUCCESS),
+        Command::Bench(options) => bench::bench(options).map(|()| ExitCode::SUCCESS),
         Command::Verify(options) => verify::verify(options).map(|()| ExitCode::SUCCESS),
         Command::Fix => fix::fix().map(|()| ExitCode::SUCCESS),
         Command::NewBackend(options) => new_backend::new_backend(options).map(|()| ExitCode::SUCCESS),
