@@ -1,6 +1,7 @@
 //! How many requests a second are planned and booked: `cargo bench -p domain --bench plan [-- WORD..]`.
 //!
-//! Each line is one JSON object. Batches are planned as the scheduler does it: against one fleet that lives on and in
+//! Each line is one JSON object. Times are those that the processor spent on it, so that others on the machine matter
+//! little. Batches are planned as the scheduler does it: against one fleet that lives on and in
 //! which every placement is booked, and that counts into the time. A WORD is a number of workers, a state, a strategy
 //! or `batch=N`; only what has all of them is measured, with batches of 1,000 if none is named.
 //!
@@ -19,6 +20,7 @@ use domain::placement::{Candidate, Verdict, place_on, plan};
 use domain::request::{Ask, GpuAsk, GpuWish, IfSilent, OrderKey};
 use domain::resources::{Booking, Capacity, Used};
 use domain::worker::{Status, Worker, WorkerSpec};
+use rustix::time::{ClockId, clock_gettime};
 
 const SHAPES: usize = 100;
 const FLEETS: [usize; 3] = [1_000, 10_000, 100_000];
@@ -167,22 +169,32 @@ fn batch(asks: &[Ask], size: usize, state: &str, dice: &mut Dice) -> Vec<Candida
     (0..size).map(candidate).collect()
 }
 
+/// What this thread has had of a processor so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).expect("no clock goes back"), u32::try_from(time.tv_nsec).expect("nanos"))
+}
+
+fn since(began: Duration) -> Duration {
+    processor_time().saturating_sub(began)
+}
+
 /// Plans and books one batch; answers how long each took, and what was placed.
 fn turn(fleet: &mut Fleet, batch: &[Candidate], policy: &Policy) -> (Duration, Duration, Running) {
-    let began = Instant::now();
+    let began = processor_time();
     let verdicts = plan(fleet, batch, policy);
-    let planned = began.elapsed();
-    for (candidate, verdict) in batch.iter().zip(&verdicts) {
-        if let Verdict::Place { worker, booking, .. } = verdict {
-            fleet.book(worker, &candidate.ask, booking);
-        }
-    }
-    let took = began.elapsed();
+    let planned = since(began);
+    let placed = batch.iter().zip(&verdicts).filter_map(|(candidate, verdict)| match verdict {
+        Verdict::Place { worker, booking, .. } => Some((worker, &*candidate.ask, booking)),
+        Verdict::Wait { .. } => None,
+    });
+    fleet.book_all(placed);
+    let took = since(began);
     let placed = verdicts.into_iter().filter_map(|verdict| match verdict {
         Verdict::Place { worker, booking, .. } => Some((worker, booking)),
         Verdict::Wait { .. } => None,
     });
-    (planned, took - planned, placed.collect())
+    (planned, took.saturating_sub(planned), placed.collect())
 }
 
 fn measure(workers: usize, state: &str, strategy: Strategy, size: usize) -> String {
@@ -199,9 +211,9 @@ fn measure(workers: usize, state: &str, strategy: Strategy, size: usize) -> Stri
     let (began, mut turns) = (Instant::now(), 0);
     while turns < 3 || began.elapsed() < PERIOD {
         if state == "full" {
-            let ending = Instant::now();
+            let began = processor_time();
             end(&mut fleet, &mut running, size / 100, &mut dice);
-            booking += ending.elapsed();
+            booking += since(began);
         }
         let batch = batch(&asks, size, state, &mut dice);
         let (planned, booked, placed) = turn(&mut fleet, &batch, &policy);
