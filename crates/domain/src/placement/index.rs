@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use self::gatherings::Gatherings;
 pub(super) use self::most::Most;
+use self::most::marks;
 use self::refusals::Refusals;
 pub(super) use self::tree::Key;
 use self::tree::Tree;
@@ -58,7 +59,14 @@ struct Kinds {
     numbers: BTreeMap<Kind, usize>,
     all: Vec<Arc<WorkerSpec>>,
     /// By the worker's place in the fleet.
-    of_worker: Vec<usize>,
+    of_worker: Vec<Like>,
+}
+
+/// What a worker is like, whatever is left of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Like {
+    pub(super) kind: usize,
+    marks: u64,
 }
 
 /// A worker as its like are.
@@ -80,10 +88,10 @@ impl Index {
         let mut trees = Trees { all: Vec::new(), yardstick: largest.yardstick };
         let mut rows: Vec<Vec<(Key, Most)>> = Vec::new();
         for (place, worker) in workers.iter().enumerate() {
-            let kind = kinds.number(&worker.spec);
-            kinds.of_worker.push(kind);
+            let like = kinds.like(&worker.spec);
+            kinds.of_worker.push(like);
             rows.resize(kinds.all.len(), Vec::new());
-            rows[kind].extend(trees.row(place, worker, &worker.used));
+            rows[like.kind].extend(trees.row(like, place, worker, &worker.used));
         }
         trees.all = rows.into_iter().map(sorted).collect();
         let names = workers.iter().map(|worker| beginning(&worker.id)).collect();
@@ -94,8 +102,13 @@ impl Index {
     pub(crate) fn places(&self, id: &WorkerId) -> Range<usize> {
         let name = beginning(id);
         let from = self.names.partition_point(|&other| other < name);
-        let behind = self.names[from..].partition_point(|&other| other == name);
-        from..from + behind
+        let is_alike = |&other: &u128| other == name;
+        // Few names begin alike.
+        let alike = match self.names[from..].get(1) {
+            Some(next) if is_alike(next) => self.names[from..].partition_point(is_alike),
+            _ => self.names[from..].iter().take(1).filter(|other| is_alike(other)).count(),
+        };
+        from..from + alike
     }
 
     /// A copy of the trees, which shares all that does not change.
@@ -113,8 +126,8 @@ impl Index {
         &self.trees.yardstick
     }
 
-    /// The kind of the worker at a place in the fleet.
-    pub(super) fn kind_of(&self, worker: usize) -> usize {
+    /// What the worker at a place in the fleet is like.
+    pub(super) fn like(&self, worker: usize) -> Like {
         self.kinds.of_worker[worker]
     }
 
@@ -135,11 +148,11 @@ impl Index {
             if !self.largest.join(&after.spec.total) || !self.largest.leave(&before.spec.total) {
                 return false;
             }
-            is = self.kinds.number(&after.spec);
+            is = self.kinds.like(&after.spec);
             self.kinds.of_worker[place] = is;
             self.trees.all.resize(self.kinds.all.len(), Tree::default());
         }
-        self.trees.take_out(was, place, before, &before.used);
+        self.trees.take_out(was.kind, place, before, &before.used);
         self.trees.enter(is, place, after, &after.used);
         self.kinds.are_few()
     }
@@ -151,11 +164,11 @@ impl Index {
         }
         self.renumber(|other| if other < place { other } else { other + 1 });
         self.refusals.follow(None, Some(worker));
-        let kind = self.kinds.number(&worker.spec);
-        self.kinds.of_worker.insert(place, kind);
+        let like = self.kinds.like(&worker.spec);
+        self.kinds.of_worker.insert(place, like);
         self.names.insert(place, beginning(&worker.id));
         self.trees.all.resize(self.kinds.all.len(), Tree::default());
-        self.trees.enter(kind, place, worker, &worker.used);
+        self.trees.enter(like, place, worker, &worker.used);
         self.kinds.are_few()
     }
 
@@ -165,7 +178,7 @@ impl Index {
             return false;
         }
         self.refusals.follow(Some(worker), None);
-        let kind = self.kinds.of_worker.remove(place);
+        let Like { kind, .. } = self.kinds.of_worker.remove(place);
         self.names.remove(place);
         self.trees.take_out(kind, place, worker, &worker.used);
         self.renumber(|other| if other < place { other } else { other - 1 });
@@ -190,8 +203,9 @@ impl Trees {
         })
     }
 
-    fn row(&self, place: usize, worker: &Worker, used: &Used) -> Option<(Key, Most)> {
-        self.key(place, worker, used).map(|key| (key, Most::left(&worker.spec, used, key.left)))
+    fn row(&self, like: Like, place: usize, worker: &Worker, used: &Used) -> Option<(Key, Most)> {
+        let key = self.key(place, worker, used)?;
+        Some((key, Most::left(&worker.spec.total, used, key.left, like.marks)))
     }
 
     /// The first of a kind with room from `from` on, if none of a measure above `measure_max` comes before it.
@@ -205,9 +219,9 @@ impl Trees {
     }
 
     /// Enters a worker that is not there.
-    pub(super) fn enter(&mut self, kind: usize, place: usize, worker: &Worker, used: &Used) {
-        if let Some((key, most)) = self.row(place, worker, used) {
-            self.all[kind].insert(key, most);
+    pub(super) fn enter(&mut self, like: Like, place: usize, worker: &Worker, used: &Used) {
+        if let Some((key, most)) = self.row(like, place, worker, used) {
+            self.all[like.kind].insert(key, most);
         }
     }
 
@@ -220,13 +234,13 @@ impl Trees {
 }
 
 impl Kinds {
-    /// The number of a worker's kind.
-    fn number(&mut self, spec: &Arc<WorkerSpec>) -> usize {
+    fn like(&mut self, spec: &Arc<WorkerSpec>) -> Like {
         let all = &mut self.all;
-        *self.numbers.entry(Kind(Arc::clone(spec))).or_insert_with(|| {
+        let kind = *self.numbers.entry(Kind(Arc::clone(spec))).or_insert_with(|| {
             all.push(Arc::clone(spec));
             all.len() - 1
-        })
+        });
+        Like { kind, marks: marks(&spec.labels, spec.machine.as_ref()) }
     }
 
     /// Whether kinds that nobody is of any more have not become many.

@@ -86,21 +86,21 @@ impl<'a> Overlay<'a> {
     /// Books what passed every rule on this worker.
     pub(super) fn place(&mut self, index: usize, need: &Need<'_>) -> Verdict {
         let worker = &self.fleet.workers()[index];
-        let (total, kind) = (&worker.spec.total, self.index.kind_of(index));
+        let (total, like) = (&worker.spec.total, self.index.like(index));
         let used = match self.used.entry(index) {
             Entry::Occupied(changed) => {
                 let used = changed.into_mut();
-                self.changed.take_out(kind, index, worker, used);
+                self.changed.take_out(like.kind, index, worker, used);
                 used
             }
             Entry::Vacant(unchanged) => {
-                self.unchanged.take_out(kind, index, worker, &worker.used);
+                self.unchanged.take_out(like.kind, index, worker, &worker.used);
                 unchanged.insert(worker.used.clone())
             }
         };
         let booking = need.booking(total, used).expect("gpu_room passed, so its devices can be chosen");
         ledger::book(total, used, &booking).expect("cpu, memory and gpu_room passed, so it fits");
-        self.changed.enter(kind, index, worker, used);
+        self.changed.enter(like, index, worker, used);
 
         self.use_quota(need.ask);
         Verdict::Place { worker: worker.id.clone(), incarnation: worker.incarnation, booking }

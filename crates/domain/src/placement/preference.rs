@@ -131,7 +131,7 @@ impl Search<'_> {
     fn gathering(&self, key: &Arc<str>, liked: &[(Rank, usize)]) -> Option<usize> {
         self.with_room(liked).next()?;
         let index = self.overlay.index();
-        let is_liked = |worker| liked.iter().any(|&(_, kind)| kind == index.kind_of(worker));
+        let is_liked = |worker| liked.iter().any(|&(_, kind)| kind == index.like(worker).kind);
         let first = index.gatherings.first(key, self.overlay.fleet());
         let has_room = |&worker: &usize| is_liked(worker) && self.overlay.has_room(self.need, worker);
         first.iter().copied().find(has_room).or_else(|| self.first_for(&Affinity::of(key), liked))

@@ -32,6 +32,10 @@ pub(super) fn no_fit(need: &Need<'_>, shape: &Shape, overlay: &Overlay<'_>, poli
         return Why::NoWorkers;
     }
     for (worker, used) in overlay.all_changed() {
+        let check_room = |used| need.check_room(&worker.spec.total, used);
+        if check_room(&worker.used) == check_room(used) {
+            continue;
+        }
         if let Err(rule) = need.check(worker, &worker.used) {
             *known.tally.of(rule) -= 1;
         }

@@ -1,13 +1,11 @@
 //! The most that is left on any of several workers, so that all of them can be passed over at once.
 
-use std::sync::Arc;
-
+use crate::id::MachineName;
 use crate::placement::eligibility::Need;
 use crate::request::Labels;
 use crate::resources::{Capacity, GPU_WHOLE_MILLI, Used};
 use crate::retry::mixed;
 use crate::strategy::Amount;
-use crate::worker::WorkerSpec;
 
 /// How many things are compared at once.
 const LANES: usize = 16;
@@ -25,12 +23,11 @@ pub(in crate::placement) struct Most {
 }
 
 impl Most {
-    /// What is left of a worker.
-    pub(in crate::placement) fn left(spec: &WorkerSpec, used: &Used, left: Amount) -> Self {
-        let devices = || free_devices(&spec.total, used);
+    /// What is left of a worker of this size that bears these marks.
+    pub(in crate::placement) fn left(total: &Capacity, used: &Used, left: Amount, marks: u64) -> Self {
+        let devices = || free_devices(total, used);
         let largest = devices().max().unwrap_or(0);
         let whole = devices().filter(|&free| free == GPU_WHOLE_MILLI).count() as u64;
-        let marks = marks(&spec.labels) | spec.machine.as_ref().map_or(0, |machine| mark(&["", machine.as_str()]));
         Self { lanes: lanes(left, u64::from(largest), whole), marks }
     }
 
@@ -40,8 +37,7 @@ impl Most {
         let (largest, whole) = ask.gpu.as_ref().map_or((0, 0), |gpu| {
             (u64::from(gpu.milli), if gpu.milli == GPU_WHOLE_MILLI { u64::from(gpu.count) } else { 0 })
         });
-        let marks = marks(&ask.labels) | ask.machine.as_ref().map_or(0, |machine| mark(&["", machine.as_str()]));
-        Self { lanes: lanes(need.amount(), largest, whole), marks }
+        Self { lanes: lanes(need.amount(), largest, whole), marks: marks(&ask.labels, ask.machine.as_ref()) }
     }
 
     /// Whether there may be room for what is `needed`.
@@ -98,8 +94,10 @@ fn rounded(amount: u64) -> i16 {
     i16::try_from(exponent * 512 + (amount >> exponent)).unwrap_or(i16::MAX)
 }
 
-fn marks(labels: &Labels) -> u64 {
-    labels.iter().fold(0, |marks, (key, value): (&Arc<str>, &Arc<str>)| marks | mark(&[key, value]))
+/// The bits of labels and a machine.
+pub(super) fn marks(labels: &Labels, machine: Option<&MachineName>) -> u64 {
+    let of_machine = machine.map_or(0, |machine| mark(&["", machine.as_str()]));
+    labels.iter().fold(of_machine, |marks, (key, value)| marks | mark(&[key, value]))
 }
 
 /// One of 64 bits for a name.

@@ -118,8 +118,8 @@ impl Refusal {
         let mut refusal = Self { lot: lot.clone(), fits: 0, tally, could_hold: 0, closest, asked: 0 };
         let index = fleet.index();
         let kinds: Vec<Result<(), Rule>> = index.kinds.all.iter().map(|spec| need.check_kind(spec)).collect();
-        for (worker, kind) in fleet.workers().iter().zip(&index.kinds.of_worker) {
-            let is_of_use = need.check_spec_of(&worker.spec, || kinds[*kind]);
+        for (worker, like) in fleet.workers().iter().zip(&index.kinds.of_worker) {
+            let is_of_use = need.check_spec_of(&worker.spec, || kinds[like.kind]);
             refusal.count(is_of_use.and_then(|()| need.check_now(worker, &worker.used)), true);
             let could_hold = is_of_use.and_then(|()| need.check_room(&worker.spec.total, &Used::default()));
             refusal.could_hold += u64::from(could_hold.is_ok());
