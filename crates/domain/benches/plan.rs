@@ -146,6 +146,7 @@ fn end(fleet: &mut Fleet, running: &mut Running, count: usize, dice: &mut Dice) 
         let (id, booking) = running.swap_remove(dice.below(running.len()));
         let mut worker = fleet.worker(&id).expect("it is there").clone();
         ledger::release(&mut worker.used, &booking, &id);
+        worker.spec = Arc::new((*worker.spec).clone());
         fleet.put(worker);
     }
 }

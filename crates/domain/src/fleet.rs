@@ -83,9 +83,14 @@ impl Fleet {
     }
 
     /// Puts a worker in the place of the one of its name.
-    pub fn put(&mut self, worker: Worker) {
+    pub fn put(&mut self, mut worker: Worker) {
         match self.position(&worker.id) {
             Ok(place) => {
+                let known = &self.workers[place];
+                if known.spec == worker.spec {
+                    // Two values that were read apart: what did not change is told by being the same one.
+                    worker.spec = Arc::clone(&known.spec);
+                }
                 let before = std::mem::replace(&mut self.workers[place], worker);
                 let after = &self.workers[place];
                 self.sorted.follow(|index| index.change(place, &before, after));
