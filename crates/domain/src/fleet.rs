@@ -1,10 +1,11 @@
 //! The snapshot that a plan may see, and the policy that it follows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::id::{GpuType, PoolName, WorkerId, Workspace};
 use crate::ledger;
+use crate::placement::index::Index;
 use crate::quota::{QuotaLimits, Usage};
 use crate::request::Ask;
 use crate::resources::Booking;
@@ -15,6 +16,7 @@ use crate::worker::{Worker, WorkerSpec};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
     workers: Vec<Worker>,
+    sorted: Sorted,
     /// What each workspace uses; absent means nothing.
     pub usage: BTreeMap<Workspace, Usage>,
     /// Who waits already; a lot is here exactly while somebody waits in it.
@@ -38,6 +40,28 @@ pub struct PoolTemplate {
     pub workers_max: u64,
 }
 
+/// The workers once more, sorted for plans: made by the first one, and kept up with every change from then on.
+#[derive(Debug, Clone, Default)]
+struct Sorted(OnceLock<Index>);
+
+impl PartialEq for Sorted {
+    /// Fleets of the same workers are equal, whatever was worked out of them.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Sorted {}
+
+impl Sorted {
+    /// Follows a change, or forgets all if that is not possible.
+    fn follow(&mut self, change: impl FnOnce(&mut Index) -> bool) {
+        if self.0.get_mut().is_some_and(|index| !change(index)) {
+            self.0.take();
+        }
+    }
+}
+
 impl Fleet {
     /// A fleet of these workers.
     pub fn of(workers: impl IntoIterator<Item = Worker>) -> Self {
@@ -58,37 +82,76 @@ impl Fleet {
         self.position(id).ok().map(|index| &self.workers[index])
     }
 
-    /// The worker of this name, to follow a change.
-    pub fn worker_mut(&mut self, id: &WorkerId) -> Option<&mut Worker> {
-        self.position(id).ok().map(|index| &mut self.workers[index])
-    }
-
     /// Puts a worker in the place of the one of its name.
-    pub fn put(&mut self, worker: Worker) {
+    pub fn put(&mut self, mut worker: Worker) {
         match self.position(&worker.id) {
-            Ok(index) => self.workers[index] = worker,
-            Err(index) => self.workers.insert(index, worker),
+            Ok(place) => {
+                let known = &self.workers[place];
+                if known.spec == worker.spec {
+                    // Two values that were read apart: what did not change is told by being the same one.
+                    worker.spec = Arc::clone(&known.spec);
+                }
+                let before = std::mem::replace(&mut self.workers[place], worker);
+                let after = &self.workers[place];
+                self.sorted.follow(|index| index.change(place, &before, after));
+            }
+            Err(place) => {
+                self.sorted.follow(|index| index.insert(place, &worker));
+                self.workers.insert(place, worker);
+            }
         }
     }
 
     /// Takes a worker out.
     pub fn remove(&mut self, id: &WorkerId) {
-        if let Ok(index) = self.position(id) {
-            self.workers.remove(index);
+        if let Ok(place) = self.position(id) {
+            let worker = self.workers.remove(place);
+            self.sorted.follow(|index| index.remove(place, &worker));
         }
     }
 
     /// Books what a placement of `ask` owns on this worker and uses of its workspace's quota.
     pub fn book(&mut self, worker: &WorkerId, ask: &Ask, booking: &Booking) {
-        if let Some(worker) = self.worker_mut(worker) {
+        self.book_all([(worker, ask, booking)]);
+    }
+
+    /// Books placements: on which worker, of what ask, and what each owns. Together they are cheaper than one by one.
+    pub fn book_all<'a>(&mut self, placed: impl IntoIterator<Item = (&'a WorkerId, &'a Ask, &'a Booking)>) {
+        let placed: Vec<_> = placed.into_iter().collect();
+        for (_, ask, _) in &placed {
+            let usage = Usage::of(ask);
+            match self.usage.get_mut(&ask.workspace) {
+                Some(used) => *used = used.plus(&usage),
+                None => drop(self.usage.insert(ask.workspace.clone(), usage)),
+            }
+        }
+        let by_place = placed.iter().filter_map(|&(worker, _, booking)| Some((self.position(worker).ok()?, booking)));
+        let mut by_place: Vec<(usize, &Booking)> = by_place.collect();
+        by_place.sort_by_key(|(place, _)| *place);
+        for together in by_place.chunk_by(|a, b| a.0 == b.0) {
+            self.adopt(together[0].0, together.iter().map(|(_, booking)| *booking));
+        }
+    }
+
+    fn adopt<'a>(&mut self, place: usize, bookings: impl Iterator<Item = &'a Booking>) {
+        let worker = &mut self.workers[place];
+        let before = worker.clone();
+        for booking in bookings {
             ledger::adopt(&mut worker.used, booking);
         }
-        let usage = self.usage.entry(ask.workspace.clone()).or_default();
-        *usage = usage.plus(&Usage::of(ask));
+        let after = &self.workers[place];
+        self.sorted.follow(|index| index.change(place, &before, after));
+    }
+
+    /// The workers as plans look for them.
+    pub(crate) fn index(&self) -> &Index {
+        self.sorted.0.get_or_init(|| Index::of(self))
     }
 
     fn position(&self, id: &WorkerId) -> Result<usize, usize> {
-        self.workers.binary_search_by(|worker| worker.id.cmp(id))
+        let places = self.sorted.0.get().map_or(0..self.workers.len(), |index| index.places(id));
+        let found = self.workers[places.clone()].binary_search_by(|worker| worker.id.cmp(id));
+        found.map(|at| places.start + at).map_err(|at| places.start + at)
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! 1. **quota**: may its workspace use that much more? (`Draft::check_quota`)
 //! 2. **room**: of the workers that may serve it and have room (`placement/eligibility.rs`), which one is preferred
-//!    (`placement/preference.rs`, `strategy.rs`)? If there is none, the first rule that each worker fails is the
+//!    (`placement/preference.rs`, `strategy.rs`)? It is found without looking at all of them, for the fleet keeps them
+//!    sorted (`placement/index.rs`). If there is none, the first rule that each worker fails is the
 //!    reason (`placement/reason.rs`, in words `placement/sentence.rs`).
 //! 3. **line**: is anybody ahead of it in its own lot? (`placement/line.rs`)
 //!
@@ -17,11 +18,13 @@
 mod devices;
 pub(crate) mod eligibility;
 mod fitting;
+pub(crate) mod index;
 mod line;
 mod overlay;
 pub(crate) mod preference;
 mod reason;
 mod sentence;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,13 +32,12 @@ use std::sync::Arc;
 use self::eligibility::Need;
 use self::line::Lines;
 use self::overlay::Overlay;
-use self::preference::Preference;
 use self::reason::Tally;
+use self::shapes::Shape;
 use crate::fleet::{Fleet, Policy};
 use crate::id::{Attempt, ContainerId, Incarnation, WorkerId};
 use crate::request::{Ask, IfSilent, OrderKey};
 use crate::resources::Booking;
-use crate::strategy::Yardstick;
 use crate::wait::{LotKey, Rule, RuleCounts, Why};
 use crate::worker::{Status, Worker};
 
@@ -107,9 +109,10 @@ pub fn plan(fleet: &Fleet, batch: &[Candidate], policy: &Policy) -> Vec<Verdict>
     let mut line: Vec<usize> = (0..batch.len()).collect();
     line.sort_by_key(|&position| batch[position].key);
     let mut draft = Draft::new(fleet, batch, policy);
-    let verdicts: BTreeMap<usize, Verdict> =
+    let mut verdicts: Vec<(usize, Verdict)> =
         line.into_iter().map(|position| (position, draft.decide(&batch[position]))).collect();
-    verdicts.into_values().collect()
+    verdicts.sort_by_key(|(position, _)| *position);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
 /// Says where `candidate` stands: every worker once, and what [`plan`] would make of it in its place in line.
@@ -120,7 +123,7 @@ pub fn explain(fleet: &Fleet, candidate: &Candidate, policy: &Policy) -> Explana
     for worker in fleet.workers() {
         match need.check(worker, &worker.used) {
             Ok(()) => fits.push(worker.id.clone()),
-            Err(rule) => tally.count(rule),
+            Err(rule) => *tally.of(rule) += 1,
         }
         let could_hold =
             || need.check_spec(&worker.spec).and_then(|()| need.check_room(&worker.spec.total, &worker.used));
@@ -147,10 +150,9 @@ struct Draft<'a> {
     policy: &'a Policy,
     overlay: Overlay<'a>,
     lines: Lines<'a>,
-    yardstick: Yardstick,
-    /// Lots of which one request found no room. Room only shrinks within a plan, so those alike need not look again;
-    /// they share the first one's reason.
-    no_room: BTreeMap<LotKey, Why>,
+    /// Shapes of which one request found no room, by number. Room only shrinks within a plan, so those alike need not look
+    /// again; they share the first one's reason.
+    no_room: BTreeMap<usize, Why>,
 }
 
 /// Where a request waits, and why.
@@ -161,13 +163,7 @@ struct Wait {
 
 impl<'a> Draft<'a> {
     fn new(fleet: &'a Fleet, batch: &'a [Candidate], policy: &'a Policy) -> Self {
-        Self {
-            policy,
-            overlay: Overlay::over(fleet),
-            lines: Lines::of(&fleet.lots, batch),
-            yardstick: Yardstick::of(fleet.workers().iter().map(|worker| &worker.spec.total)),
-            no_room: BTreeMap::new(),
-        }
+        Self { policy, overlay: Overlay::over(fleet), lines: Lines::of(&fleet.lots, batch), no_room: BTreeMap::new() }
     }
 
     fn decide(&mut self, candidate: &Candidate) -> Verdict {
@@ -179,12 +175,12 @@ impl<'a> Draft<'a> {
 
     /// Quota, room, line: the first of them that holds the request is where it waits.
     fn place(&mut self, candidate: &Candidate) -> Result<Verdict, Wait> {
-        let lot = LotKey::Shape(candidate.ask.shape());
         self.check_unseen(candidate)?;
         let need = Need::of(&candidate.ask, self.policy);
-        self.check_quota(candidate, &lot)?;
-        let worker = self.find_room(&need, &lot)?;
-        self.lines.check(candidate, &lot)?;
+        let (number, shape) = self.overlay.shape(&candidate.ask, self.policy);
+        self.check_quota(candidate, &shape)?;
+        let worker = self.find_room(&need, number, &shape)?;
+        self.check_line(candidate, &shape)?;
         Ok(self.overlay.place(worker, &need))
     }
 
@@ -200,40 +196,36 @@ impl<'a> Draft<'a> {
 
     /// What can never fit its quota waits with those alike, for only a new limit helps it. All others wait in their
     /// workspace's lot, where nobody is overtaken by one that asks for less.
-    fn check_quota(&self, candidate: &Candidate, shape: &LotKey) -> Result<(), Wait> {
+    fn check_quota(&self, candidate: &Candidate, shape: &Shape) -> Result<(), Wait> {
         let (ask, workspace) = (&candidate.ask, &candidate.ask.workspace);
         let Some(quotas) = &self.policy.quotas else {
             return Ok(());
         };
-        let lot = LotKey::Quota(workspace.clone());
+        let lot = || LotKey::Quota(workspace.clone());
         match self.overlay.usage(workspace).obstacle(ask, quotas.limits(workspace)) {
-            Some(over) if over.can_never_fit() => Err(Wait { lot: shape.clone(), why: Why::Quota(over) }),
-            Some(over) => Err(Wait { lot, why: Why::Quota(over) }),
-            None => self.lines.check(candidate, &lot),
+            Some(over) if over.can_never_fit() => Err(Wait { lot: shape.lot().clone(), why: Why::Quota(over) }),
+            Some(over) => Err(Wait { lot: lot(), why: Why::Quota(over) }),
+            None if self.lines.are_empty() => Ok(()),
+            None => self.lines.check(candidate, &lot()),
         }
     }
 
     /// The preferred one of all workers that have room, by its place in the fleet.
-    fn find_room(&mut self, need: &Need<'_>, lot: &LotKey) -> Result<usize, Wait> {
-        if let Some(why) = self.no_room.get(lot) {
-            return Err(Wait { lot: lot.clone(), why: why.clone() });
+    fn find_room(&mut self, need: &Need<'_>, number: usize, shape: &Shape) -> Result<usize, Wait> {
+        let wait = |why: &Why| Wait { lot: shape.lot().clone(), why: why.clone() };
+        if let Some(why) = self.no_room.get(&number) {
+            return Err(wait(why));
         }
-        let mut best: Option<Preference> = None;
-        let mut tally = Tally::default();
-        for (index, worker) in self.overlay.fleet().workers().iter().enumerate() {
-            let used = self.overlay.used(index);
-            match need.check(worker, used) {
-                Ok(()) => {
-                    let preference = Preference::of(need, worker, used, index, &self.yardstick, self.policy.strategy);
-                    best = Some(best.map_or(preference, |best| best.min(preference)));
-                }
-                Err(rule) => tally.count(rule),
-            }
-        }
-        best.map(|preference| preference.worker).ok_or_else(|| {
-            let why = reason::no_fit(need, self.overlay.fleet(), &tally);
-            self.no_room.insert(lot.clone(), why.clone());
-            Wait { lot: lot.clone(), why }
+        let preferred = || preference::preferred(&self.overlay, need, &shape.choices, self.policy.strategy);
+        let found = if shape.has_no_room { None } else { preferred() };
+        found.ok_or_else(|| {
+            let why = reason::no_fit(need, shape, &self.overlay, self.policy);
+            wait(self.no_room.entry(number).or_insert(why))
         })
+    }
+
+    /// Who is alike and came first goes first.
+    fn check_line(&self, candidate: &Candidate, shape: &Shape) -> Result<(), Wait> {
+        if self.lines.are_empty() { Ok(()) } else { self.lines.check(candidate, shape.lot()) }
     }
 }

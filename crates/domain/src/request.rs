@@ -159,8 +159,13 @@ impl Digest {
     /// The digest of `text`.
     pub fn of(text: &str) -> Self {
         const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+        Self(OFFSET).followed_by(text)
+    }
+
+    /// The digest of what this is the digest of, and `text` behind it.
+    pub(crate) fn followed_by(self, text: &str) -> Self {
         const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-        Self(text.bytes().fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME)))
+        Self(text.bytes().fold(self.0, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME)))
     }
 }
 

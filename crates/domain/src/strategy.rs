@@ -8,7 +8,7 @@ use crate::fleet::Strategy;
 use crate::resources::{Capacity, GPU_WHOLE_MILLI, Used};
 
 /// Some of each resource, GPUs together whatever the device.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Amount {
     pub(crate) cpu_milli: u64,
     pub(crate) memory_mib: u64,
@@ -72,6 +72,10 @@ impl Yardstick {
         Self { largest }
     }
 
+    pub(crate) fn largest(&self) -> Amount {
+        self.largest
+    }
+
     /// The sum over all resources, each in millionths of the largest total. CPU-only requests count GPUs too: else
     /// they would settle beside free ones and use up the cpu that these need.
     pub(crate) fn measure(&self, amount: Amount) -> u64 {
@@ -83,7 +87,10 @@ impl Yardstick {
     pub(crate) fn shares(&self, amount: Amount) -> Amount {
         amount.each(self.largest, |part, whole| match whole {
             0 => 0,
-            _ => u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole)).unwrap_or(u64::MAX),
+            _ => match part.checked_mul(1_000_000) {
+                Some(part) => part / whole,
+                None => u64::try_from(u128::from(part) * 1_000_000 / u128::from(whole)).unwrap_or(u64::MAX),
+            },
         })
     }
 }

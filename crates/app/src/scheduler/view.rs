@@ -221,18 +221,19 @@ impl View {
             // A look that began while the commit was on its way has read it: it is booked already.
             return gone;
         }
-        let fleet = Arc::make_mut(&mut self.fleet);
+        let mut booked = Vec::with_capacity(decisions.len());
         for ((decision, waiting), outcome) in decisions.iter().zip(deciding).zip(&answer.outcomes) {
             let candidate = &waiting.candidate;
             let (DecisionKind::Place { worker, booking, .. }, Outcome::Done) = (&decision.kind, outcome) else {
                 self.stale = true;
                 continue;
             };
-            fleet.book(worker, &candidate.ask, booking);
+            booked.push((worker, &*candidate.ask, booking));
             self.idle.remove(worker);
             // A lot that was read from has changed.
             self.stale |= candidate.lot.is_some();
         }
+        Arc::make_mut(&mut self.fleet).book_all(booked);
         // Requests that cannot be decoded follow the others, and change a lot.
         self.stale |= decisions.len() > deciding.len();
         // Workers that come and go are seen by the next look.

@@ -25,6 +25,11 @@ impl<'a> Lines<'a> {
         Self { lots, read, waiting: BTreeMap::new() }
     }
 
+    /// Whether nobody waits anywhere.
+    pub(super) fn are_empty(&self) -> bool {
+        self.lots.is_empty() && self.waiting.is_empty()
+    }
+
     /// Notes that one more waits in `lot`.
     pub(super) fn join(&mut self, lot: &LotKey) {
         *self.waiting.entry(lot.clone()).or_default() += 1;

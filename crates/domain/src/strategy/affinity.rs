@@ -7,10 +7,19 @@
 use crate::id::WorkerId;
 use crate::request::Digest;
 
-/// Where `worker` stands for `key`: the highest is first.
-pub(crate) fn weight(key: &str, worker: &WorkerId) -> u128 {
-    // A worker's id has no NUL, so no two pairs are written alike.
-    mixed(Digest::of(&format!("{key}\0{worker}")).0)
+/// The order of workers for one key.
+pub(crate) struct Affinity(Digest);
+
+impl Affinity {
+    pub(crate) fn of(key: &str) -> Self {
+        // A worker's id has no NUL, so no two pairs are written alike.
+        Self(Digest::of(key).followed_by("\0"))
+    }
+
+    /// Where `worker` stands: the highest is first.
+    pub(crate) fn weight(&self, worker: &WorkerId) -> u128 {
+        mixed(self.0.followed_by(worker.as_str()).0)
+    }
 }
 
 /// Spreads each bit over all others: of texts that differ only at the end, FNV-1a leaves the differences in a few
@@ -33,7 +42,8 @@ mod tests {
         let workers: Vec<_> = (1..=10).map(|n| WorkerId::new(&format!("worker-{n:02}")).unwrap()).collect();
         let mut first = BTreeMap::new();
         for key in 0..10_000 {
-            let chosen = workers.iter().max_by_key(|worker| weight(&format!("model-{key}"), worker)).unwrap();
+            let affinity = Affinity::of(&format!("model-{key}"));
+            let chosen = workers.iter().max_by_key(|worker| affinity.weight(worker)).unwrap();
             *first.entry(chosen).or_insert(0) += 1;
         }
         assert_eq!(first.len(), workers.len());
@@ -44,6 +54,6 @@ mod tests {
     fn a_weight_is_the_same_for_ever() {
         // Two versions may plan for one fleet in turn; if they disagreed, every key would move.
         let worker = WorkerId::new("worker-01").unwrap();
-        assert_eq!(weight("model", &worker), 115_426_093_472_511_028_862_887_078_019_968_119_566);
+        assert_eq!(Affinity::of("model").weight(&worker), 115_426_093_472_511_028_862_887_078_019_968_119_566);
     }
 }

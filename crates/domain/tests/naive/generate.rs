@@ -23,7 +23,7 @@ pub(crate) struct Case {
 }
 
 /// Random bytes, read one choice at a time.
-struct Bytes<'a>(std::slice::Iter<'a, u8>);
+pub(crate) struct Bytes<'a>(pub(crate) std::slice::Iter<'a, u8>);
 
 impl Bytes<'_> {
     fn next(&mut self) -> u8 {
@@ -35,7 +35,7 @@ impl Bytes<'_> {
     }
 
     /// True once in `times`.
-    fn rarely(&mut self, times: u8) -> bool {
+    pub(crate) fn rarely(&mut self, times: u8) -> bool {
         self.next() > 255 - 255 / times
     }
 
@@ -61,7 +61,7 @@ impl Bytes<'_> {
 }
 
 /// The bytes of one worker, pool, ask or candidate.
-type Row = [u8; 24];
+pub(crate) type Row = [u8; 24];
 
 pub(crate) fn cases() -> impl Strategy<Value = Case> {
     let rows = |rows: std::ops::Range<usize>| prop::collection::vec(any::<Row>(), rows);
@@ -85,7 +85,7 @@ fn case(workers: &[Row], pools: &[Row], asks: &[Row], batch: &[Row], rest: &[u8]
     Case { fleet, batch, policy }
 }
 
-fn policy(bytes: &mut Bytes<'_>) -> Policy {
+pub(crate) fn policy(bytes: &mut Bytes<'_>) -> Policy {
     let mut failover = BTreeMap::new();
     if bytes.below(2) == 1 {
         let pool = |name: &str| name.parse().expect("a name");
@@ -150,6 +150,13 @@ fn spec(bytes: &mut Bytes<'_>) -> WorkerSpec {
     }
 }
 
+/// The same worker, but of the kind that serves whoever fits.
+pub(crate) fn plain(spec: &WorkerSpec) -> WorkerSpec {
+    let process = "process".parse().expect("a name");
+    let plain = WorkerSpec::plain("p0".parse().expect("a name"), process, spec.total.clone());
+    WorkerSpec { machine: spec.machine.clone(), labels: spec.labels.clone(), ..plain }
+}
+
 fn labels(bytes: &mut Bytes<'_>, times: u8) -> BTreeMap<Arc<str>, Arc<str>> {
     let (zone, disk) = (bytes.rarely(times), bytes.rarely(times));
     let value = bytes.one_of(&["eu", "us"]);
@@ -160,7 +167,7 @@ fn labels(bytes: &mut Bytes<'_>, times: u8) -> BTreeMap<Arc<str>, Arc<str>> {
         .collect()
 }
 
-fn worker(n: usize, bytes: &mut Bytes<'_>) -> Worker {
+pub(crate) fn worker(n: usize, bytes: &mut Bytes<'_>) -> Worker {
     let spec = spec(bytes);
     let status = match bytes.next() {
         0..216 => Status::Available,
@@ -184,14 +191,14 @@ fn worker(n: usize, bytes: &mut Bytes<'_>) -> Worker {
     Worker { id, spec: spec.into(), status, incarnation: Incarnation(n as u64), used }
 }
 
-fn pool(n: usize, bytes: &mut Bytes<'_>) -> PoolTemplate {
+pub(crate) fn pool(n: usize, bytes: &mut Bytes<'_>) -> PoolTemplate {
     let name: domain::id::PoolName = format!("p{n}").parse().expect("a name");
     let spec = WorkerSpec { pool: name.clone(), ..spec(bytes) };
     PoolTemplate { name, spec: spec.into(), workers_max: u64::from(bytes.below(4)) }
 }
 
 /// What one kind of request asks; one that is not picky, and so mostly a matter of preference, names nothing.
-fn ask(is_picky: bool, bytes: &mut Bytes<'_>) -> Ask {
+pub(crate) fn ask(is_picky: bool, bytes: &mut Bytes<'_>) -> Ask {
     let has_gpu = bytes.below(3) == 1;
     let gpu = GpuAsk {
         types: gpu_wish(bytes),
@@ -227,7 +234,7 @@ fn gpu_wish(bytes: &mut Bytes<'_>) -> GpuWish {
     }
 }
 
-fn candidate(n: usize, asks: &[Ask], bytes: &mut Bytes<'_>) -> Candidate {
+pub(crate) fn candidate(n: usize, asks: &[Ask], bytes: &mut Bytes<'_>) -> Candidate {
     let mut ask = asks[usize::from(bytes.next()) % asks.len()].clone();
     ask.affinity = bytes.rarely(3).then(|| bytes.one_of(&["x", "y"]).into());
     let key =
@@ -248,7 +255,7 @@ fn candidate(n: usize, asks: &[Ask], bytes: &mut Bytes<'_>) -> Candidate {
 }
 
 /// Lots that hold at least what was read of them, and some that nothing was read of.
-fn lots(batch: &[Candidate], bytes: &mut Bytes<'_>) -> BTreeMap<LotKey, LotRow> {
+pub(crate) fn lots(batch: &[Candidate], bytes: &mut Bytes<'_>) -> BTreeMap<LotKey, LotRow> {
     let mut lots = BTreeMap::new();
     for candidate in batch {
         for key in [LotKey::Shape(candidate.ask.shape()), LotKey::Quota(candidate.ask.workspace.clone())] {

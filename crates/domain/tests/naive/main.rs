@@ -5,6 +5,7 @@
 //! and `PROPTEST_CASES` look elsewhere.
 
 mod generate;
+mod lasting;
 mod ledger;
 mod model;
 

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use domain::fleet::{CpuOnGpuWorkers, Fleet, Policy, PoolTemplate, Quotas, Strategy};
 use domain::id::{Attempt, GpuType, Incarnation, PoolName, Revision, WorkerId, Workspace};
-use domain::ledger;
 use domain::placement::{Candidate, Explanation, Verdict, explain, fitting, plan, sentence};
 use domain::provisioning::{Bound, Demand, Growth, NewWorkers, PoolRoom, new_workers, open_demand, surplus};
 use domain::quantity::{Rounding, parse_cpu_milli, parse_gpu_milli, parse_memory_mib, parse_whole};
@@ -208,10 +207,7 @@ impl Scenario {
         for (candidate, verdict) in self.batch.iter().zip(verdicts) {
             match verdict {
                 Verdict::Place { worker, booking, .. } => {
-                    let worker = fleet.worker_mut(worker).expect("a plan names workers of its fleet");
-                    ledger::adopt(&mut worker.used, booking);
-                    let usage = fleet.usage.entry(candidate.ask.workspace.clone()).or_default();
-                    *usage = usage.plus(&Usage::of(&candidate.ask));
+                    fleet.book(worker, &candidate.ask, booking);
                 }
                 Verdict::Wait { .. } if verdict.is_demand() => unplaced.push(Demand::of_one(candidate)),
                 Verdict::Wait { .. } => {}
