@@ -115,7 +115,7 @@ fn a_quota_bounds_what_fits_as_room_does() {
 }
 
 #[test]
-fn a_lot_whose_first_would_wait_elsewhere_counts_for_it() {
+fn a_quota_lot_whose_first_would_wait_elsewhere_counts_for_it_and_a_shape_does_not() {
     check_fitting(
         "
         worker a cpu=1
@@ -128,7 +128,7 @@ fn a_lot_whose_first_would_wait_elsewhere_counts_for_it() {
         ",
         100,
         expect![[r#"
-            1 of w cpu=1000 mem=1024
+            0 of w cpu=1000 mem=1024
             1 of the quota lot of v
         "#]],
     );
