@@ -58,10 +58,8 @@ pub(crate) struct OldFlow {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Burst {
     pub(crate) took: Duration,
-    /// The same until all were placed: those that were out of tries began again together, after the others.
-    pub(crate) until_all: Duration,
-    /// Of the first pass.
-    pub(crate) placed: usize,
+    /// Who was out of tries.
+    pub(crate) left: Vec<Submission>,
     pub(crate) locks: u64,
     pub(crate) lock_waits: u64,
     /// How often a worker had been changed since the fleet was read.
@@ -129,16 +127,22 @@ impl OldFlow {
     pub(crate) async fn burst(self: &Arc<Self>, requests: &[Submission], pause: Duration) -> anyhow::Result<Burst> {
         let counters = Arc::new(Counters::default());
         let began = Instant::now();
-        let mut left = self.pass(requests, pause, &counters).await?;
-        let mut burst = Burst { took: began.elapsed(), placed: requests.len() - left.len(), ..Burst::default() };
-        while !left.is_empty() {
-            left = self.pass(&left, pause, &counters).await?;
-        }
-        burst.until_all = began.elapsed();
+        let left = self.pass(requests, pause, &counters).await?;
+        let mut burst = Burst { took: began.elapsed(), left, ..Burst::default() };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (burst.locks, burst.lock_waits) = (count(&counters.locks), count(&counters.lock_waits));
         (burst.stale, burst.workers_asked) = (count(&counters.stale), count(&counters.workers_asked));
         Ok(burst)
+    }
+
+    /// Has those of a burst who are out of tries begin again together, until all are placed; answers how long that took.
+    pub(crate) async fn finish(self: &Arc<Self>, burst: &Burst, pause: Duration) -> anyhow::Result<Duration> {
+        let (began, uncounted) = (Instant::now(), Arc::new(Counters::default()));
+        let mut left = burst.left.clone();
+        while !left.is_empty() {
+            left = self.pass(&left, pause, &uncounted).await?;
+        }
+        Ok(began.elapsed())
     }
 
     /// Answers who was out of tries.

@@ -17,7 +17,7 @@ const LOTS_SWEPT_MAX: usize = 1_000;
 const LOTS_ASKED_MAX: usize = 250;
 /// For how many at most the first in line is read alone where several lots could have the same room. Above that reading a
 /// few too many costs less than a batch for each.
-const ALONE_MAX: usize = 64;
+const ALONE_MAX: usize = 16;
 
 /// Lots that the next batches read from.
 pub(super) struct Refill {

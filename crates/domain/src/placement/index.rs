@@ -32,12 +32,16 @@ use crate::worker::{Status, Worker, WorkerSpec};
 
 /// How many kinds may be left over.
 const KINDS_SPARE: usize = 64;
+/// How many workers may come and go until it is cheaper to make an index anew: each moves all behind it.
+const MOVES_MAX: usize = 16;
 
 /// What is known of a fleet beside its workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     /// How the names of workers begin, in the order of workers: to compare these is much cheaper.
     names: Vec<u128>,
+    /// How many workers have come and gone.
+    moves: usize,
     largest: Largest,
     kinds: Kinds,
     /// Those with room by kind; whoever plans changes a copy.
@@ -95,7 +99,15 @@ impl Index {
         }
         trees.all = rows.into_iter().map(sorted).collect();
         let names = workers.iter().map(|worker| beginning(&worker.id)).collect();
-        Self { names, largest, kinds, trees, refusals: Refusals::default(), gatherings: Gatherings::default() }
+        Self {
+            names,
+            moves: 0,
+            largest,
+            kinds,
+            trees,
+            refusals: Refusals::default(),
+            gatherings: Gatherings::default(),
+        }
     }
 
     /// Between which places a worker of this name stands, if it is there, or would.
@@ -159,7 +171,7 @@ impl Index {
 
     /// Follows a worker that comes, all behind it moving on. Answers whether the index still holds.
     pub(crate) fn insert(&mut self, place: usize, worker: &Worker) -> bool {
-        if !self.largest.join(&worker.spec.total) {
+        if !self.may_move() || !self.largest.join(&worker.spec.total) {
             return false;
         }
         self.renumber(|other| if other < place { other } else { other + 1 });
@@ -174,7 +186,7 @@ impl Index {
 
     /// Follows a worker that goes, all behind it moving up. Answers whether the index still holds.
     pub(crate) fn remove(&mut self, place: usize, worker: &Worker) -> bool {
-        if !self.largest.leave(&worker.spec.total) {
+        if !self.may_move() || !self.largest.leave(&worker.spec.total) {
             return false;
         }
         self.refusals.follow(Some(worker), None);
@@ -183,6 +195,12 @@ impl Index {
         self.trees.take_out(kind, place, worker, &worker.used);
         self.renumber(|other| if other < place { other } else { other - 1 });
         self.kinds.are_few()
+    }
+
+    /// Counts a worker that comes or goes. Answers whether following it is still the cheaper way.
+    fn may_move(&mut self) -> bool {
+        self.moves += 1;
+        self.moves <= MOVES_MAX
     }
 
     fn renumber(&mut self, number: impl Fn(usize) -> usize) {

@@ -17,10 +17,11 @@ use crate::config::Thresholds;
 
 /// Judges every indicator: those of batches first, then what they stand on.
 pub(crate) fn judge(readings: &Readings, thresholds: &Thresholds) -> Vec<Finding> {
-    let mut findings = vec![work::planner(readings), work::settling(readings)];
+    let mut findings = vec![work::planner(readings)];
     // Those of a server that does not plan stand still.
     if readings.about.plans {
         findings.extend([
+            work::settling(readings),
             batches::batch_size(readings, thresholds),
             batches::cache_hit_rate(readings, thresholds),
             batches::commit_wait(readings, thresholds),

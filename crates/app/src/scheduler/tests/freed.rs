@@ -194,7 +194,8 @@ impl Bench {
 
 /// Who is read is placed; but for the first in a quota's lot, who once is seen to lack room, and waits for that from then
 /// on. What others in such a lot ask, and whom affinity sends elsewhere, is not known before they are read: now and then
-/// room goes to another than a plan of all would give it to, and hardly ever is somebody read in vain.
+/// room goes to another than a plan of all would give it to; and somebody is read in vain, as also where more than a few
+/// could have the room.
 #[tokio::test(start_paused = true)]
 async fn freed_room_goes_to_those_whom_a_plan_of_all_who_wait_would_place() {
     let (mut times, mut as_planned, mut in_vain) = (0, 0, 0);
@@ -231,5 +232,5 @@ async fn freed_room_goes_to_those_whom_a_plan_of_all_who_wait_would_place() {
         }
     }
     assert!(as_planned * 100 >= times * 99, "{as_planned} of {times} times");
-    assert!(in_vain * 1_000 <= times, "{in_vain} were read in vain, {times} times");
+    assert!(in_vain * 200 <= times, "{in_vain} were read in vain, {times} times");
 }

@@ -19,18 +19,19 @@ pub(super) fn worker_additions(readings: &Readings) -> Finding {
     const WITH_ROOM: &str = "stowplan_worker_additions_with_room_total";
     let counters = [
         (ASKED, &[][..]),
+        (ASKED, &[("reason", "demand")][..]),
         (WITH_ROOM, &[("reason", "demand")][..]),
         (WITH_ROOM, &[("reason", "min")][..]),
         (WITH_ROOM, &[("reason", "warm")][..]),
     ];
-    let ([asked, with_room, for_min, for_warm], since) = readings.counted(counters, 1.0);
+    let ([asked, for_demand, with_room, for_min, for_warm], since) = readings.counted(counters, 1.0);
     let kept = for_min + for_warm;
     let when = since_in_words(since);
     let all = some(asked, "worker");
     let (state, figure) = match asked {
         0.0 => (State::Healthy, format!("no worker was asked for {when}")),
         _ if with_room > 0.0 => {
-            let state = if with_room > OFTEN * asked { State::Warning } else { State::Note };
+            let state = if with_room > OFTEN * for_demand { State::Warning } else { State::Note };
             (state, format!("{} of {all} asked for {when} while others of the pool stood empty", number(with_room)))
         }
         _ if kept > 0.0 => {
@@ -114,7 +115,8 @@ pub(super) fn workers(readings: &Readings) -> Vec<Finding> {
     let available = workers.iter().filter(|worker| is(worker, "available")).count();
     let waiting = ["ready", "parked"].map(|state| readings.now("stowplan_backlog", &[("state", state)]));
     let waiting = waiting[0] + waiting[1];
-    let may_come = readings.pools.iter().flatten().any(|pool| pool.grows && pool.max > 0);
+    // Only who plans knows of pools.
+    let may_come = readings.pools.as_ref().is_none_or(|pools| pools.iter().any(|pool| pool.grows && pool.max > 0));
     if available == 0 && waiting > 0.0 && !may_come {
         let figure = format!("none takes work, and {} for one", waits(waiting));
         let fix = "start agents, or uncordon those that are closed";
