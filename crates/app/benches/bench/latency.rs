@@ -123,6 +123,7 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
         for (subject, measured) in subjects.iter().zip(measured) {
             table.rows.extend(subject.row(rate, &measured));
         }
+        output.keep(&table)?;
     }
     table.notes.extend(notes(&table));
     for subject in &subjects {

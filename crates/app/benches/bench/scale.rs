@@ -103,6 +103,7 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
         if store == Store::Redis {
             tables = stored.keys().map(|name| (name.clone(), of_request(name))).collect();
         }
+        output.keep(&table)?;
     }
     table.notes.push(by_table(&tables));
     table.notes.push(
