@@ -8,6 +8,9 @@ use crate::tools::{self, Need};
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
+    /// Checks ratios against those that were recorded, as CI does; with --record, records them
+    #[arg(long)]
+    floors: bool,
     /// What the measuring program is told; --help lists it
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
@@ -15,5 +18,7 @@ pub(crate) struct Options {
 
 pub(crate) fn bench(options: &Options) -> Result<()> {
     tools::ensure(Need::Redis)?;
-    succeed(cargo(&["bench", "--package", "app", "--bench", "bench", "--"]).args(&options.arguments))
+    let measurement = options.floors.then_some("floors");
+    let mut command = cargo(&["bench", "--package", "app", "--bench", "bench", "--"]);
+    succeed(command.args(measurement).args(&options.arguments))
 }

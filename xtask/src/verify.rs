@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: the whole gate. It is read-only, and CI calls nothing else.
+//! `cargo xtask verify`: the whole gate. It is read-only; CI calls it, and then the floors of `bench`.
 
 use std::time::{Duration, Instant};
 

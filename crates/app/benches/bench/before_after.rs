@@ -123,6 +123,12 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
     output.put(&table)
 }
 
+/// How many times faster batches are than one at a time, without delays.
+pub(crate) async fn times_faster_alone(runs: u32) -> anyhow::Result<f64> {
+    let (old, ours) = measure_case(Case { workers: WORKERS[0], delay_ms: 0, pause_ms: 0 }, runs).await?;
+    Ok(times_faster(&ours, &old, |run| run.time_ms))
+}
+
 fn cases(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for workers in WORKERS {

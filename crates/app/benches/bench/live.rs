@@ -123,9 +123,7 @@ impl Live {
 
     /// What the planner has counted so far, as `/metrics` shows it.
     pub(crate) fn counts(&self) -> Counts {
-        let text = self.metrics.render(None, now());
-        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
-        Counts(samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+        Counts::of(&self.metrics.render(None, now()))
     }
 
     /// Lets the planner leave the cell, and ends all waits.
@@ -140,6 +138,12 @@ impl Live {
 pub(crate) struct Counts(BTreeMap<String, f64>);
 
 impl Counts {
+    /// Those of a text as `/metrics` answers it.
+    pub(crate) fn of(text: &str) -> Self {
+        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        Self(samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+    }
+
     /// By how much the sum of all samples of a name has grown since, whatever their labels.
     pub(crate) fn since(&self, before: &Self, name: &str) -> f64 {
         self.sum(name) - before.sum(name)
@@ -150,7 +154,8 @@ impl Counts {
         self.since(before, &format!("stowplan_store_calls_total{{operation=\"{operation}\"}}"))
     }
 
-    fn sum(&self, name: &str) -> f64 {
+    /// The sum of all samples of a name, whatever their labels; of a name with its labels, that one.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
         let is_of = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
         self.0.iter().filter(|(key, _)| is_of(key)).map(|(_, value)| value).sum()
     }

@@ -6,14 +6,20 @@
 
 mod before_after;
 mod cell;
+pub(crate) mod floors;
+mod latency;
+mod life;
 mod limit;
 mod live;
 pub(crate) mod machine;
 mod old_flow;
+mod played;
 mod plot;
+mod program;
 mod report;
 pub(crate) mod result;
 pub(crate) mod samples;
+mod scale;
 mod server;
 mod stages;
 pub(crate) mod table;
@@ -53,22 +59,34 @@ pub(crate) struct Options {
     out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Measurement {
     /// 100 requests at once: one at a time under locks, against batches
     BeforeAfter,
     /// Submit, read, plan, commit, take and report, each by itself on every store, beside what Redis can write
     Stages,
+    /// Submit to handed over, of requests that come by the clock
+    Latency,
+    /// Containers from submit to end, by the server and agents as processes
+    Life,
+    /// A million requests that wait: memory, and the time of a batch beside them
+    Scale,
+    /// Checks ratios against those that were recorded; fails if one is too low
+    Floors(floors::Options),
 }
 
 impl Measurement {
     /// What is measured when none is named, in this order.
-    const ALL: &[Self] = &[Self::BeforeAfter, Self::Stages];
+    const ALL: &[Self] = &[Self::BeforeAfter, Self::Stages, Self::Latency, Self::Life, Self::Scale];
 
-    async fn measure(self, output: &Output) -> anyhow::Result<()> {
+    async fn measure(&self, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::BeforeAfter => before_after::measure(output).await,
             Self::Stages => stages::measure(output).await,
+            Self::Latency => latency::measure(output).await,
+            Self::Life => life::measure(output).await,
+            Self::Scale => scale::measure(output).await,
+            Self::Floors(options) => floors::run(options, output.is_quick()).await,
         }
     }
 }
@@ -82,7 +100,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clon
     for measurement in chosen {
         runtime.block_on(measurement.measure(&output))?;
     }
-    println!("report: {}", report::write(output.folder())?.display());
+    if !matches!(args.measurement, Some(Measurement::Floors(_))) {
+        println!("report: {}", report::write(output.folder())?.display());
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use adapters_redis::testing::{Appendonly, Server};
+use anyhow::Context as _;
 use app::embedded::EmbeddedStore;
 use domain::fleet::{Policy, Strategy};
 use domain::request::Submission;
@@ -126,6 +127,15 @@ pub(crate) async fn measure(output: &Output) -> anyhow::Result<()> {
     rates.notes.extend(READING.map(String::from));
     output.put(&times)?;
     output.put(&rates)
+}
+
+/// What part of the speed of plain writes placing reaches, and taking and reporting, on Redis: the limit's time by ours.
+pub(crate) async fn shares_of_limit(batch: usize, runs: u32) -> anyhow::Result<(f64, f64)> {
+    let mut bench = Bench::start(batch / CONTAINERS_PER_WORKER).await?;
+    bench.stores.retain(|store| store.name == OFF);
+    let cases = bench.measure(batch, &unlimited(), runs).await?;
+    let case = cases.first().context("no store is named as that which is measured")?;
+    Ok((case.share(placing, |t| t.commit) / 100.0, case.share(|t| t.end, |t| t.end) / 100.0))
 }
 
 fn about(runs: u32) -> String {

@@ -35,7 +35,7 @@ use crate::api::calls::{
 use crate::api::worker::WorkerDocument;
 
 /// How many orders one take asks for.
-pub const TAKE_LIMIT: u32 = 32;
+pub const TAKE_LIMIT: u32 = 128;
 /// The longest that a take waits for its first order.
 pub const TAKE_WAIT_MS_MAX: u64 = 10_000;
 /// The longest that a call may take to be answered, besides what it asks to wait.

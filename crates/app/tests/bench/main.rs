@@ -4,5 +4,6 @@
 #[allow(dead_code, reason = "the bench's own main is called by nobody here")]
 #[path = "../../benches/bench/main.rs"]
 mod bench;
+mod floors;
 mod pure;
 mod quick;

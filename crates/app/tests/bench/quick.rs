@@ -58,3 +58,16 @@ fn each_stage_is_measured_on_each_store() {
     }
     assert!(page.contains("Stages against the limit"));
 }
+
+#[test]
+fn whole_lives_are_lived_on_each_store() {
+    // The measurement itself fails unless all containers ended well.
+    let (table, page) = measured("life");
+    assert_eq!(table["rows"].as_array().unwrap().len(), 4);
+    for work in ["nothing", "sleep 0.1 s"] {
+        assert!(number(&table, work, "whole life") > 0.0);
+        assert!(number(&table, work, "a take") > 1.0 && number(&table, work, "a report") > 1.0);
+        assert!(number(&table, work, "server computes") > 0.0, "the kernel counts what a process computes");
+    }
+    assert!(page.contains("Whole life"));
+}
