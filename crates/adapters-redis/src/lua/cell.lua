@@ -2,6 +2,9 @@
 --
 -- KEYS are the cell's tables, in the order of keys.rs. ARGV[1] is what is asked, and what is returned is the answer, both
 -- as MessagePack. A row is an array whose first element is its version; none is false, and an absent number -1.
+--
+-- Of this file and of step.lua and life.lua a script has what it names, put together by scripts/link.rs, which knows a
+-- statement by its beginning at the margin, and puts numbers in the place of their names in capitals.
 
 local CELL, CONTAINERS, BODIES, OUTPUTS, WORKERS, BEATS, LOTS, USAGE =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]

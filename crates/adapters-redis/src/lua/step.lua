@@ -381,10 +381,6 @@ local function follow_lot(row, old, new, why)
   end
 end
 
-local function is_ready(state, lot)
-  return state == 'pending' and lot == ''
-end
-
 local function follow_counts(old_state, old_lot, new_state, new_lot)
   local phases = cell[K.phases]
   if old_state then
@@ -393,7 +389,8 @@ local function follow_counts(old_state, old_lot, new_state, new_lot)
   if new_state then
     phases[PHASE[new_state]] = phases[PHASE[new_state]] + 1
   end
-  local was, is = old_state and is_ready(old_state, old_lot), new_state and is_ready(new_state, new_lot)
+  local was = old_state == 'pending' and old_lot == ''
+  local is = new_state == 'pending' and new_lot == ''
   if is and not was then
     cell[K.ready] = cell[K.ready] + 1
     cell[K.woken] = revision
@@ -506,33 +503,25 @@ local function is_taken(row)
 end
 
 -- Writes. Each command gathers what is to be written to one table; they run in the order in which they are first named.
-local commands, command_order = {}, {}
+local commands, command_order = { HSET = {}, HDEL = {}, ZADD = {}, ZREM = {}, SET = {} }, {}
 
-local function gathered(command, table_key, width)
-  local of_table = commands[table_key]
-  if not of_table then
-    of_table = {}
-    commands[table_key] = of_table
-  end
-  local list = of_table[command]
-  if not list then
-    list = { command = command, table_key = table_key, width = width, count = 0 }
-    of_table[command] = list
-    command_order[#command_order + 1] = list
-  end
+local function begin_command(command, table_key)
+  local list = { command = command, table_key = table_key, count = 0 }
+  commands[command][table_key] = list
+  command_order[#command_order + 1] = list
   return list
 end
 
 -- Writes by member or field alone.
 local function write(command, table_key, member)
-  local list = gathered(command, table_key, 1)
-  list.count = list.count + 1
-  list[list.count] = member
+  local list = commands[command][table_key] or begin_command(command, table_key)
+  local count = list.count + 1
+  list[count], list.count = member, count
 end
 
 -- Writes a pair: field and value, or score and member.
 local function write_pair(command, table_key, first, second)
-  local list = gathered(command, table_key, 2)
+  local list = commands[command][table_key] or begin_command(command, table_key)
   local count = list.count
   list[count + 1], list[count + 2], list.count = first, second, count + 2
 end
