@@ -7,14 +7,14 @@ use domain::container::Phase;
 use domain::id::{CellName, ContainerId, Revision};
 use domain::model::CALL_ITEMS_MAX;
 use domain::model::backlog::{Depth, InLine, Line, SubmitOutcome};
-use domain::request::{OrderKey, PRIORITY_STEP, Submission};
+use domain::request::{Ask, OrderKey, PRIORITY_STEP, Submission};
 use domain::time::Timestamp;
 use domain::wait::LotKey;
 use ports::{BacklogRepository, PortError, PortResult, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Role;
-use crate::records::{self, Bytes};
+use crate::records::{self, Alike, Bytes};
 use crate::store::mark;
 use crate::{POLL, RedisPorts};
 
@@ -82,13 +82,21 @@ struct Next {
     lots: Vec<(String, usize, Option<Place>)>,
 }
 
+/// Members of a table of who waits, and their rows, in the same order.
+type Waiting<'a> = (Vec<Bytes<'a>>, Vec<Bytes<'a>>);
+
 #[derive(Deserialize)]
 struct Read<'a> {
     #[serde(borrow)]
-    ready: Vec<(Bytes<'a>, Bytes<'a>)>,
+    ready: Waiting<'a>,
     #[serde(borrow)]
-    lots: Vec<Vec<(Bytes<'a>, Bytes<'a>)>>,
+    lots: Vec<Waiting<'a>>,
     mark: (u64, u64),
+}
+
+/// Each member from its place on, with its row; `prefix` is what members begin with.
+fn pairs<'a>((members, rows): &'a Waiting, prefix: usize) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    members.iter().zip(rows).map(move |(member, row)| (member.0.get(prefix..).unwrap_or_default(), row.0))
 }
 
 /// Where one waits, as the tables of who waits are sorted: its place, and its id.
@@ -105,8 +113,8 @@ fn standing(member: &[u8]) -> Result<(OrderKey, &str), Source> {
     Ok((key, std::str::from_utf8(id)?))
 }
 
-fn waiting(id: &str, row: &[u8]) -> PortResult<InLine> {
-    Ok(records::container(id, row)?.into())
+fn waiting(asks: &mut Alike<Ask>, id: &str, row: &[u8]) -> PortResult<InLine> {
+    Ok(records::container_among(asks, id, row)?.into())
 }
 
 fn bad_member(source: Source) -> PortError {
@@ -114,11 +122,12 @@ fn bad_member(source: Source) -> PortError {
 }
 
 /// The members of a lot that can be decoded, and where the last that was read stands.
-fn members(read: &[(Bytes, Bytes)]) -> PortResult<(Vec<InLine>, Option<OrderKey>)> {
-    let (mut members, mut last) = (Vec::new(), None);
-    for (member, row) in read {
-        let (key, id) = standing(member.0).map_err(bad_member)?;
-        members.extend(waiting(id, row.0).ok());
+fn members(lot: &LotKey, read: &Waiting) -> PortResult<(Vec<InLine>, Option<OrderKey>)> {
+    let (mut members, mut last, mut asks) = (Vec::new(), None, Alike::default());
+    let prefix = records::lot_name(lot).len() + 1;
+    for (member, row) in pairs(read, prefix) {
+        let (key, id) = standing(member).map_err(bad_member)?;
+        members.extend(waiting(&mut asks, id, row).ok());
         last = Some(key);
     }
     Ok((members, last))
@@ -152,13 +161,14 @@ impl RedisPorts {
             let next = Next { after: None, limit: 0, lots };
             let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
             let read: Read = answer.read()?;
-            let page = read.lots.first().map_or(&[][..], Vec::as_slice);
-            let (more, last) = members(page)?;
+            let Some(page) = read.lots.first() else { return Ok(()) };
+            let (more, last) = members(lot, page)?;
             found.extend(more);
-            if page.len() < limit {
+            let count = page.0.len();
+            if count < limit {
                 return Ok(());
             }
-            left -= page.len();
+            left -= count;
             after = last;
         }
         Ok(())
@@ -225,17 +235,18 @@ impl BacklogRepository for RedisPorts {
         let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
         let read: Read = answer.read()?;
         let mut line = Line { ready: Vec::new(), lots: Vec::new(), corrupt: Vec::new(), mark: mark(read.mark) };
-        for (member, row) in &read.ready {
-            let (key, id) = standing(member.0).map_err(bad_member)?;
-            match waiting(id, row.0) {
+        let mut asks = Alike::default();
+        for (member, row) in pairs(&read.ready, 0) {
+            let (key, id) = standing(member).map_err(bad_member)?;
+            match waiting(&mut asks, id, row) {
                 Ok(waiting) => line.ready.push(waiting),
                 Err(_) => line.corrupt.push((key, ContainerId::new(id).map_err(|bad| bad_member(bad.into()))?)),
             }
         }
         for ((lot, count), page) in lots.into_iter().zip(&read.lots) {
-            let (mut found, last) = members(page)?;
-            let wanted = count.min(CALL_ITEMS_MAX);
-            if found.len() < page.len() && page.len() == wanted {
+            let (mut found, last) = members(&lot, page)?;
+            let (wanted, count) = (count.min(CALL_ITEMS_MAX), page.0.len());
+            if found.len() < count && count == wanted {
                 self.read_on(cell, &lot, wanted, last, &mut found).await?;
             }
             line.lots.push((lot, found));

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RedisPorts;
 use crate::connection::Role;
-use crate::records::{self, Bytes, Maybe};
+use crate::records::{self, Alike, Bytes, Maybe};
 use crate::store::mark;
 
 #[derive(Serialize)]
@@ -190,8 +190,9 @@ impl ContainerRepository for RedisPorts {
         let export = Export { since: since.map_or(0, |since| since.0), limit: limit.clamp(1, CALL_ITEMS_MAX) };
         let answer = self.store.run(Role::Callers, cell, &self.store.scripts.export, &export).await?;
         let read: Exported = answer.read()?;
+        let mut specs = Alike::default();
         let mut page = ExportPage {
-            workers: read.workers.iter().filter_map(|(id, row)| records::worker(id, row.0).ok()).collect(),
+            workers: read.workers.iter().filter_map(|(id, row)| records::worker(&mut specs, id, row.0).ok()).collect(),
             containers: Vec::new(),
             gone: read.gone.into_iter().map(|id| name(WorkerId::new(id))).collect::<PortResult<_>>()?,
             ended: Vec::new(),

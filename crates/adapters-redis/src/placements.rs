@@ -203,7 +203,6 @@ struct TakeAsked<'a> {
 #[derive(Deserialize)]
 struct Taken<'a> {
     call: CallAnswered,
-    /// Container, row, and body of what is to be started.
     #[serde(borrow)]
     orders: Vec<OrderRead<'a>>,
     #[serde(borrow)]
@@ -211,9 +210,9 @@ struct Taken<'a> {
     mark: (u64, u64),
 }
 
-/// A container, its row, and the body of what is to be started.
+/// A container, its row, and the body of what is to be started; empty if there is none.
 #[derive(Deserialize)]
-struct OrderRead<'a>(&'a str, #[serde(borrow)] Bytes<'a>, #[serde(borrow, default)] Option<Bytes<'a>>);
+struct OrderRead<'a>(&'a str, #[serde(borrow)] Bytes<'a>, #[serde(borrow)] Bytes<'a>);
 
 fn order(OrderRead(id, row, body): OrderRead) -> PortResult<Order> {
     let row = records::container(id, row.0)?;
@@ -222,7 +221,7 @@ fn order(OrderRead(id, row, body): OrderRead) -> PortResult<Order> {
     match (&row.state, row.state.placement()) {
         (State::Stopping(_, cause), _) => Ok(Order::Stop { placement, cause: *cause }),
         (_, Some(place)) => {
-            let body = body.filter(|body| !body.0.is_empty()).map(|body| records::body(id, body.0)).transpose()?;
+            let body = Some(body.0).filter(|body| !body.is_empty()).map(|body| records::body(id, body)).transpose()?;
             Ok(Order::Start(Box::new(StartOrder {
                 placement,
                 booking: place.booking.clone(),

@@ -16,7 +16,7 @@ use domain::request::{Ask, Body, Digest, IfSilent, OrderKey};
 use domain::resources::{Booking, Used};
 use domain::time::Timestamp;
 use domain::wait::{LotKey, LotRow, Why};
-use domain::worker::{Closed, Life, WorkerRow};
+use domain::worker::{Closed, Life, WorkerRow, WorkerSpec};
 use ports::wire::Row;
 use ports::{PortError, PortResult, Source};
 use serde::de::value::SeqAccessDeserializer;
@@ -157,21 +157,47 @@ fn checked_version(version: u8) -> Result<(), Source> {
     }
 }
 
-/// A container from its record.
-pub(crate) fn container(id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
-    read_container(id, bytes).map_err(|source| PortError::corrupt(format!("container {id}"), source))
+/// What was read last, for the many that are written alike: they share one value.
+pub(crate) struct Alike<T>(Option<(String, Arc<T>)>);
+
+impl<T> Default for Alike<T> {
+    fn default() -> Self {
+        Self(None)
+    }
 }
 
-fn read_container(id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
+impl<T: Row> Alike<T> {
+    fn read(&mut self, what: &str, text: &str) -> Result<Arc<T>, Source> {
+        match &self.0 {
+            Some((last, value)) if last == text => Ok(Arc::clone(value)),
+            _ => {
+                let value = Arc::new(T::decode(what, text.as_bytes())?);
+                self.0 = Some((text.to_owned(), Arc::clone(&value)));
+                Ok(value)
+            }
+        }
+    }
+}
+
+/// A container from its record.
+pub(crate) fn container(id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
+    container_among(&mut Alike::default(), id, bytes)
+}
+
+/// A container from its record, after others.
+pub(crate) fn container_among(asks: &mut Alike<Ask>, id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
+    read_container(asks, id, bytes).map_err(|source| PortError::corrupt(format!("container {id}"), source))
+}
+
+fn read_container(asks: &mut Alike<Ask>, id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
     let record: ContainerRecord = rmp_serde::from_slice(bytes)?;
     checked_version(record.version)?;
-    let ask: Ask = Row::decode("what is asked", record.ask.as_bytes())?;
     let key = OrderKey { rank: record.rank, revision: Revision(record.revision), position: record.position };
     let place = record.place.0.map(placement).transpose()?;
     Ok(ContainerRow {
         id: ContainerId::new(id)?,
         digest: Digest(u128::from_str_radix(record.digest, 16)?),
-        ask: Arc::new(ask),
+        ask: asks.read("what is asked", record.ask)?,
         if_silent: if_silent(record.silent)?,
         key,
         submitted: Timestamp(record.submitted),
@@ -296,12 +322,12 @@ struct WorkerRecord<'a> {
     spec: &'a str,
 }
 
-/// A worker from its record.
-pub(crate) fn worker(id: &str, bytes: &[u8]) -> PortResult<WorkerRow> {
-    read_worker(id, bytes).map_err(|source| PortError::corrupt(format!("worker {id}"), source))
+/// A worker from its record, after others.
+pub(crate) fn worker(specs: &mut Alike<WorkerSpec>, id: &str, bytes: &[u8]) -> PortResult<WorkerRow> {
+    read_worker(specs, id, bytes).map_err(|source| PortError::corrupt(format!("worker {id}"), source))
 }
 
-fn read_worker(id: &str, bytes: &[u8]) -> Result<WorkerRow, Source> {
+fn read_worker(specs: &mut Alike<WorkerSpec>, id: &str, bytes: &[u8]) -> Result<WorkerRow, Source> {
     let record: WorkerRecord = rmp_serde::from_slice(bytes)?;
     checked_version(record.version)?;
     let period = |period: Maybe<(u64, u32)>| period.0.map(|(seconds, nanos)| Duration::new(seconds, nanos));
@@ -319,7 +345,7 @@ fn read_worker(id: &str, bytes: &[u8]) -> Result<WorkerRow, Source> {
     };
     Ok(WorkerRow {
         id: WorkerId::new(id)?,
-        spec: Arc::new(Row::decode("what a worker is", record.spec.as_bytes())?),
+        spec: specs.read("what a worker is", record.spec)?,
         life,
         closed,
         key: record.key.0.map(WorkerKey::new).transpose()?,

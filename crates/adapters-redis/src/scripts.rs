@@ -2,6 +2,8 @@
 
 use deadpool_redis::redis;
 
+mod link;
+
 /// A script: its name for messages, its source, and the digest by which the server knows it.
 #[derive(Debug)]
 pub(crate) struct Script {
@@ -16,6 +18,11 @@ impl Script {
         let source = parts.concat();
         let digest = redis::Script::new(&source).get_hash().to_owned();
         Self { name, source, digest }
+    }
+
+    /// A script of the cell's tables, and then of these parts.
+    fn on_a_cell(name: &'static str, parts: &[&str]) -> Self {
+        Self::of(name, &[&link::linked(CELL, &parts.concat())])
     }
 }
 
@@ -39,10 +46,10 @@ macro_rules! scripts {
         impl Scripts {
             pub(crate) fn new() -> Self {
                 Self {
-                    $($read: Script::of(stringify!($read), &[CELL, include_str!(concat!("lua/", stringify!($read), ".lua"))]),)*
-                    $($write: Script::of(
+                    $($read: Script::on_a_cell(stringify!($read), &[include_str!(concat!("lua/", stringify!($read), ".lua"))]),)*
+                    $($write: Script::on_a_cell(
                         stringify!($write),
-                        &[CELL, STEP, LIFE, include_str!(concat!("lua/", stringify!($write), ".lua"))],
+                        &[STEP, LIFE, include_str!(concat!("lua/", stringify!($write), ".lua"))],
                     ),)*
                 }
             }

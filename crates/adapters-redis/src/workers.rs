@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RedisPorts;
 use crate::connection::Role;
-use crate::records::{self, Bytes, Maybe};
+use crate::records::{self, Alike, Bytes, Maybe};
 use crate::store::{boot_of, mark};
 use crate::told::{BookingTold, CallAnswered, CallerTold, ReportTold, SpecTold};
 
@@ -153,7 +153,9 @@ fn fleet_name(kind: &str, name: &str) -> Result<FleetName, Source> {
 
 /// The page of a look. Rows of one revision come in the order of their names, which is not that of the store's text.
 fn look_page(read: &Page) -> PortResult<LookPage> {
-    let mut workers: Vec<_> = read.workers.iter().filter_map(|(id, row)| records::worker(id, row.0).ok()).collect();
+    let mut specs = Alike::default();
+    let workers = read.workers.iter().filter_map(|(id, row)| records::worker(&mut specs, id, row.0).ok());
+    let mut workers: Vec<_> = workers.collect();
     workers.sort_by(|a, b| (a.changed, &a.id).cmp(&(b.changed, &b.id)));
     let mut lots: Vec<_> = read.lots.iter().filter_map(|(name, row)| records::lot(name, row.0).ok()).collect();
     lots.sort_by(|a, b| (a.changed, &a.key).cmp(&(b.changed, &b.key)));

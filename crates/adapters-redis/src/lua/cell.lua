@@ -2,13 +2,17 @@
 --
 -- KEYS are the cell's tables, in the order of keys.rs. ARGV[1] is what is asked, and what is returned is the answer, both
 -- as MessagePack. A row is an array whose first element is its version; none is false, and an absent number -1.
+--
+-- Of this file and of step.lua and life.lua a script has what it names, put together by scripts/link.rs, which knows a
+-- statement by its beginning at the margin, and puts numbers in the place of their names in capitals.
 
 local CELL, CONTAINERS, BODIES, OUTPUTS, WORKERS, BEATS, LOTS, USAGE =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local READY, PARKED, OWNED, PHASES, WORKSPACES, ENDED, CHANGES, FLEET =
   KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
 
-local call, pack, unpack_row = redis.call, cmsgpack.pack, cmsgpack.unpack
+local call, pack, unpack_row, unpack_fields = redis.call, cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_limit
+local type, ipairs = type, ipairs
 local envelope = unpack_row(ARGV[1])
 local asked, word = envelope[1], envelope[2]
 
@@ -50,6 +54,18 @@ local function decoded(raw, check)
   end
   local is_checked, is_sound = pcall(check, row)
   return is_checked and is_sound and row or nil
+end
+
+-- The row that bytes hold, of so many fields; nil if they hold none. `row_of` is given them one by one, so that no table
+-- grows field by field; it fails, or answers nil, if it does not find what a step reads.
+local function read_fields(row_of, raw, count)
+  local marker, high, low = string.byte(raw, 1, 3)
+  return marker == 0xdc and high == 0 and low == count and row_of(unpack_fields(raw, count, 3))
+end
+
+local function decoded_fields(row_of, raw, count)
+  local is_row, row = pcall(read_fields, row_of, raw, count)
+  return is_row and row or nil
 end
 
 local function is_table(value)
@@ -95,6 +111,9 @@ end
 
 -- All that `read` answers for many fields, asked in bites.
 local function in_bites(names, read)
+  if #names > 0 and #names <= ARGUMENTS_MAX then
+    return read(unpack(names))
+  end
   local all, from = {}, 1
   while from <= #names do
     local upto = math.min(from + ARGUMENTS_MAX - 1, #names)

@@ -5,14 +5,25 @@ for _, limit in ipairs(asked.limits) do
   limits[limit[1]] = limit
 end
 
+-- Whether so much more is beyond a limit.
+local function passes(at_most, used, need)
+  return at_most >= 0 and need > 0 and used + need > at_most
+end
+
+local NOTHING_USED = { VERSION, 0, 0, 0, 0 }
+
 -- The first limit that one more container would pass: one that it can never fit, if there is such; nil if there is none.
 local function obstacle(row, limit)
-  local usage = usage_of(row[C.workspace]) or { VERSION, 0, 0, 0, 0 }
-  local needs = { row[C.cpu], row[C.memory], row[C.gpus] * row[C.milli], 1 }
+  local usage = usage_of(row[C.workspace]) or NOTHING_USED
+  local cpu, memory, gpu = row[C.cpu], row[C.memory], row[C.gpus] * row[C.milli]
+  if not (passes(limit[2], usage[U.cpu], cpu) or passes(limit[3], usage[U.memory], memory)
+    or passes(limit[4], usage[U.gpu], gpu) or passes(limit[5], usage[U.containers], 1)) then
+    return nil
+  end
   local first
-  for at = 1, 4 do
-    local at_most, used, need = limit[at + 1], usage[at + 1], needs[at]
-    if at_most >= 0 and need > 0 and used + need > at_most then
+  for at, need in ipairs({ cpu, memory, gpu, 1 }) do
+    local at_most, used = limit[at + 1], usage[at + 1]
+    if passes(at_most, used, need) then
       local over = { over_quota = { at, at_most, used, need } }
       if need > at_most then
         return over

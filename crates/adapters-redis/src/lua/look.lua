@@ -23,20 +23,25 @@ if #page > 2 * asked.limit then
   end
 end
 
-local names, gone = { ['1'] = {}, ['2'] = {}, ['3'] = {} }, {}
+local CHANGED = 99 -- c
+local WORKER = 49 -- 1
+local LOT = 50 -- 2
+local names, gone = { workers = {}, lots = {}, usage = {} }, {}
 for at = 1, #page, 2 do
-  local change, kind, name = string.sub(page[at], 1, 1), string.sub(page[at], 2, 2), string.sub(page[at], 3)
-  if change == 'c' then
-    table.insert(names[kind], name)
+  local change, kind = string.byte(page[at], 1, 2)
+  local name = string.sub(page[at], 3)
+  if change == CHANGED then
+    local of_kind = kind == WORKER and names.workers or kind == LOT and names.lots or names.usage
+    of_kind[#of_kind + 1] = name
   else
-    gone[#gone + 1] = { kind, string.match(name, '^[^%z]*'), tonumber(page[at + 1]) }
+    gone[#gone + 1] = { string.char(kind), string.match(name, '^[^%z]*'), tonumber(page[at + 1]) }
   end
 end
 
 return pack({ done = { page = {
-  workers = rows_of(WORKERS, names['1']),
-  lots = rows_of(LOTS, names['2']),
-  usage = rows_of(USAGE, names['3']),
+  workers = rows_of(WORKERS, names.workers),
+  lots = rows_of(LOTS, names.lots),
+  usage = rows_of(USAGE, names.usage),
   gone = gone,
   upto = { cell[K.history], upto },
   more = more,

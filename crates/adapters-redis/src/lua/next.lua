@@ -9,16 +9,17 @@ local function place_of(key)
   return key and place_in_line(key[1], key[2], key[3])
 end
 
--- Each as where it stands and its row.
+-- Members of a table of who waits, and their rows.
 local function with_rows(members, id_from)
-  local ids, waiting = {}, {}
+  local ids = {}
   for at, member in ipairs(members) do
     ids[at] = string.sub(member, id_from)
   end
-  for at, row in ipairs(fields(CONTAINERS, ids)) do
-    waiting[at] = { string.sub(members[at], id_from - PLACE_BYTES), row or '' }
+  local rows = fields(CONTAINERS, ids)
+  for at in ipairs(members) do
+    rows[at] = rows[at] or ''
   end
-  return waiting
+  return { members, rows }
 end
 
 local lots = {}

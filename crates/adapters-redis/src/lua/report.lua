@@ -20,6 +20,7 @@ return answer(function()
   local outcomes = {}
   local said = admit_numbered(asked.caller)
   if said == 'ok' then
+    read_ahead(CONTAINERS, ids_of(asked.reports), containers, read_container)
     for at, told in ipairs(asked.reports) do
       outcomes[at] = told.over and accept_end(asked.caller.worker, told) or accept_running(asked.caller.worker, told)
     end

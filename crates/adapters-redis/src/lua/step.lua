@@ -25,6 +25,10 @@ local W = {
 local L = {
   count = 2, rank = 3, revision = 4, position = 5, ask = 6, why = 7, changed = 8,
 }
+-- How a worker was before the step, as far as what follows from a change depends on it.
+local B = {
+  is_open = 1, incarnation = 2, spec = 3, is_missing = 4, life = 5, containers = 6,
+}
 -- What a workspace uses.
 local U = {
   cpu = 2, memory = 3, gpu = 4, containers = 5, changed = 6,
@@ -51,10 +55,12 @@ local revision = revision_before + 1
 local now_before = cell[K.now]
 local now = math.max(now_before, asked.now or 0)
 cell[K.revision], cell[K.now] = revision, now
+local score = string.format('%.0f', revision) -- as commands are given it: they would print each number anew
 
--- What was read, and what becomes of it. Rows are changed where they stand; their bytes tell how they were.
-local container_bytes, containers, containers_put = {}, {}, {}
-local worker_bytes, workers, workers_before, workers_put = {}, {}, {}, {}
+-- What was read, and what becomes of it. Rows are changed where they stand; their bytes tell how they were. What is put is
+-- written in the order in which it was put: that is how it lies in memory, and mostly how tables are sorted.
+local container_bytes, containers, containers_put, container_order, container_written = {}, {}, {}, {}, {}
+local worker_bytes, workers, workers_before, workers_put, worker_order = {}, {}, {}, {}, {}
 local usage_before, usage_after = {}, {}
 local lots = {}
 local beats_before, numbers = {}, {}
@@ -67,19 +73,32 @@ local function is_place(place)
   return sum and is_text(place[P.worker]) and is_table(place[P.devices])
 end
 
-local function is_container(row)
-  local sum = row[C.attempt] + row[C.placed_in] + row[C.failures] + row[C.placed_at] + row[C.taken_at] + row[C.running_at]
-    + row[C.cpu] + row[C.memory] + row[C.gpus] + row[C.milli] + row[C.rank] + row[C.revision] + row[C.position]
-    + row[C.submitted]
-  return sum and PHASE[row[C.state]] and is_text(row[C.lot]) and is_text(row[C.cause]) and is_text(row[C.workspace])
-    and is_text(row[C.silent]) and is_text(row[C.ask]) and (not row[C.place] or is_place(row[C.place]))
-    and (not row[C.over] or is_text(row[C.over][E.what]))
+local CONTAINER_FIELDS = 25
+local WORKER_FIELDS = 20
+
+-- A container's row of its fields, in the order of C. The sums fail if something is no number.
+local function container_row(rest, version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at,
+  running_at, changed, over, workspace, cpu, memory, gpus, milli, silent, rank, submitted_in, position, submitted, digest,
+  ask)
+  local sum = attempt + placed_in + failures + placed_at + taken_at + running_at + cpu + memory + gpus + milli + rank
+    + submitted_in + position + submitted
+  return sum and rest == -1 and version == VERSION and PHASE[state] and type(lot) == 'string' and type(cause) == 'string'
+    and type(workspace) == 'string' and type(silent) == 'string' and type(ask) == 'string'
+    and (not place or is_place(place)) and (not over or is_text(over[E.what])) and {
+      version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at, running_at, changed, over,
+      workspace, cpu, memory, gpus, milli, silent, rank, submitted_in, position, submitted, digest, ask,
+    }
 end
 
-local function is_worker(row)
-  local sum = row[W.incarnation] + row[W.registered] + row[W.cpu] + row[W.memory] + row[W.containers] + row[W.total_cpu]
-    + row[W.total_memory] + row[W.total_gpus]
-  return sum and is_text(row[W.life]) and is_text(row[W.closed]) and is_table(row[W.milli]) and is_text(row[W.spec])
+-- A worker's row of its fields, in the order of W.
+local function worker_row(rest, version, life, boot_within, closed, within, due, key, incarnation, registered, complete,
+  ready, cpu, memory, count, milli, total_cpu, total_memory, total_gpus, changed, spec)
+  local sum = incarnation + registered + cpu + memory + count + total_cpu + total_memory + total_gpus
+  return sum and rest == -1 and version == VERSION and type(life) == 'string' and type(closed) == 'string'
+    and type(milli) == 'table' and type(spec) == 'string' and {
+      version, life, boot_within, closed, within, due, key, incarnation, registered, complete, ready, cpu, memory, count,
+      milli, total_cpu, total_memory, total_gpus, changed, spec,
+    }
 end
 
 local function is_lot(row)
@@ -99,9 +118,17 @@ local function read_ahead(table_key, ids, known, read)
   end
 end
 
+local function ids_of(items)
+  local ids = {}
+  for at, item in ipairs(items) do
+    ids[at] = item.id
+  end
+  return ids
+end
+
 local function read_container(id, raw)
   container_bytes[id] = raw
-  local row = raw and (decoded(raw, is_container) or ILLEGIBLE)
+  local row = raw and (decoded_fields(container_row, raw, CONTAINER_FIELDS) or ILLEGIBLE)
   containers[id] = row
   return row
 end
@@ -136,15 +163,12 @@ end
 
 local function read_worker(id, raw)
   worker_bytes[id] = raw
-  local row = raw and (decoded(raw, is_worker) or ILLEGIBLE)
+  local row = raw and (decoded_fields(worker_row, raw, WORKER_FIELDS) or ILLEGIBLE)
   workers[id] = row
   if row and row ~= ILLEGIBLE then
     workers_before[id] = {
-      is_open = status_of(row) == 'available',
-      incarnation = row[W.incarnation],
-      spec = row[W.spec],
-      is_missing = row[W.registered] ~= history_before,
-      life = row[W.life],
+      status_of(row) == 'available', row[W.incarnation], row[W.spec], row[W.registered] ~= history_before, row[W.life],
+      row[W.containers],
     }
   end
   return row
@@ -167,7 +191,10 @@ end
 
 local function put_worker(id, row)
   workers[id] = row
-  workers_put[id] = true
+  if not workers_put[id] then
+    workers_put[id] = true
+    worker_order[#worker_order + 1] = id
+  end
 end
 
 -- The ids of all workers there are.
@@ -277,13 +304,18 @@ local function fits(row, place)
   return true
 end
 
+-- What is used once so much more is, or less.
+local function used_after(used, more)
+  return used + more > 0 and used + more or 0
+end
+
 local function change_usage(row, sign)
   local workspace = row[C.workspace]
   local usage = usage_after[workspace] or { VERSION, 0, 0, 0, 0, 0 }
-  usage[U.cpu] = math.max(0, usage[U.cpu] + sign * row[C.cpu])
-  usage[U.memory] = math.max(0, usage[U.memory] + sign * row[C.memory])
-  usage[U.gpu] = math.max(0, usage[U.gpu] + sign * row[C.gpus] * row[C.milli])
-  usage[U.containers] = math.max(0, usage[U.containers] + sign)
+  usage[U.cpu] = used_after(usage[U.cpu], sign * row[C.cpu])
+  usage[U.memory] = used_after(usage[U.memory], sign * row[C.memory])
+  usage[U.gpu] = used_after(usage[U.gpu], sign * row[C.gpus] * row[C.milli])
+  usage[U.containers] = used_after(usage[U.containers], sign)
   usage_after[workspace] = usage
 end
 
@@ -349,10 +381,6 @@ local function follow_lot(row, old, new, why)
   end
 end
 
-local function is_ready(state, lot)
-  return state == 'pending' and lot == ''
-end
-
 local function follow_counts(old_state, old_lot, new_state, new_lot)
   local phases = cell[K.phases]
   if old_state then
@@ -361,7 +389,8 @@ local function follow_counts(old_state, old_lot, new_state, new_lot)
   if new_state then
     phases[PHASE[new_state]] = phases[PHASE[new_state]] + 1
   end
-  local was, is = old_state and is_ready(old_state, old_lot), new_state and is_ready(new_state, new_lot)
+  local was = old_state == 'pending' and old_lot == ''
+  local is = new_state == 'pending' and new_lot == ''
   if is and not was then
     cell[K.ready] = cell[K.ready] + 1
     cell[K.woken] = revision
@@ -374,6 +403,7 @@ end
 local function remember(id, row)
   if not containers_put[id] then
     containers_put[id] = container_bytes[id] and { row[C.state], row[C.lot], row[C.place] } or { false }
+    container_order[#container_order + 1] = id
   end
 end
 
@@ -473,40 +503,40 @@ local function is_taken(row)
 end
 
 -- Writes. Each command gathers what is to be written to one table; they run in the order in which they are first named.
-local commands, command_order = {}, {}
+local commands, command_order = { HSET = {}, HDEL = {}, ZADD = {}, ZREM = {}, SET = {} }, {}
 
-local function gathered(command, table_key, width)
-  local of_table = commands[table_key]
-  if not of_table then
-    of_table = {}
-    commands[table_key] = of_table
-  end
-  local list = of_table[command]
-  if not list then
-    list = { command = command, table_key = table_key, width = width, count = 0 }
-    of_table[command] = list
-    command_order[#command_order + 1] = list
-  end
+local function begin_command(command, table_key)
+  local list = { command = command, table_key = table_key, count = 0 }
+  commands[command][table_key] = list
+  command_order[#command_order + 1] = list
   return list
 end
 
 -- Writes by member or field alone.
 local function write(command, table_key, member)
-  local list = gathered(command, table_key, 1)
-  list.count = list.count + 1
-  list[list.count] = member
+  local list = commands[command][table_key] or begin_command(command, table_key)
+  local count = list.count + 1
+  list[count], list.count = member, count
 end
 
 -- Writes a pair: field and value, or score and member.
 local function write_pair(command, table_key, first, second)
-  local list = gathered(command, table_key, 2)
+  local list = commands[command][table_key] or begin_command(command, table_key)
   local count = list.count
   list[count + 1], list[count + 2], list.count = first, second, count + 2
 end
 
+-- Whether a step may write to a table without having read from it, which would have failed if it were of another type.
+local function is_unread(list)
+  local writes_rows = list.command == 'HSET' or list.command == 'SET'
+  return not writes_rows or list.table_key == BODIES or list.table_key == OUTPUTS
+end
+
 local function run_commands()
   for _, list in ipairs(command_order) do
-    check_type(list.table_key)
+    if is_unread(list) then
+      check_type(list.table_key)
+    end
   end
   if not asked.needs_memory then
     -- A first write that frees lets all later ones pass, also while the server's memory is full.
@@ -519,35 +549,41 @@ local function run_commands()
   end
 end
 
--- Where a container is found: the table and the member for who waits, and for who owns room.
-local function places_of(id, state, lot, place, line)
-  local waits_in, waiting
-  if state == 'pending' then
-    waits_in = lot == '' and READY or PARKED
-    waiting = (lot == '' and '' or lot .. '\0') .. line .. id
+-- Where a request waits: the table, and the member.
+local function waits_at(id, row, lot)
+  local standing = place_in_line(row[C.rank], row[C.revision], row[C.position]) .. id
+  if lot == '' then
+    return READY, standing
   end
-  return waits_in, waiting, place and place[P.worker] .. '\0' .. struct.pack('>I7', place[P.order]) .. id
+  return PARKED, lot .. '\0' .. standing
 end
 
-local function follow_index(id, before, row)
-  local line = place_in_line(row[C.rank], row[C.revision], row[C.position])
-  local waited_in, waited, owned = places_of(id, before[1], before[2], before[3], line)
-  local waits_in, waiting, owns = places_of(id, row[C.state], row[C.lot], row[C.place], line)
-  if waited ~= waiting then
-    if waited then
-      write('ZREM', waited_in, waited)
-    end
-    if waiting then
-      write_pair('ZADD', waits_in, 0, waiting)
-    end
+local function owns_at(id, place)
+  return place[P.worker] .. '\0' .. struct.pack('>I7', place[P.order]) .. id
+end
+
+local function follow_line(id, row, old_lot, new_lot)
+  if old_lot == new_lot then
+    return
   end
-  if owned ~= owns then
-    if owned then
-      write('ZREM', OWNED, owned)
-    end
-    if owns then
-      write_pair('ZADD', OWNED, 0, owns)
-    end
+  if old_lot then
+    write('ZREM', waits_at(id, row, old_lot))
+  end
+  if new_lot then
+    local waits_in, waiting = waits_at(id, row, new_lot)
+    write_pair('ZADD', waits_in, '0', waiting)
+  end
+end
+
+local function follow_owner(id, old, new)
+  if old == new or old and new and old[P.worker] == new[P.worker] and old[P.order] == new[P.order] then
+    return
+  end
+  if old then
+    write('ZREM', OWNED, owns_at(id, old))
+  end
+  if new then
+    write_pair('ZADD', OWNED, '0', owns_at(id, new))
   end
 end
 
@@ -557,21 +593,23 @@ local function write_container(id, before)
     return
   end
   row[C.changed] = revision
-  follow_index(id, before, row)
+  follow_line(id, row, before[1] == 'pending' and before[2], row[C.state] == 'pending' and row[C.lot])
+  follow_owner(id, before[3] or false, row[C.place])
   local was, is = before[1] and LETTER[before[1]], LETTER[row[C.state]]
   if was ~= is then
     if was then
       write('ZREM', PHASES, was .. id)
     else
-      write_pair('ZADD', WORKSPACES, 0, row[C.workspace] .. '\0' .. id)
+      write_pair('ZADD', WORKSPACES, '0', row[C.workspace] .. '\0' .. id)
     end
-    write_pair('ZADD', PHASES, 0, is .. id)
+    write_pair('ZADD', PHASES, '0', is .. id)
     if row[C.over] and (is == 's' or is == 'f' or is == 'x') then
       write_pair('ZADD', ENDED, row[C.over][E.at], id)
     end
   end
-  write_pair('ZADD', CHANGES, revision, id)
-  write_pair('HSET', CONTAINERS, id, pack(row))
+  write_pair('ZADD', CHANGES, score, id)
+  container_written[id] = pack(row)
+  write_pair('HSET', CONTAINERS, id, container_written[id])
 end
 
 local function write_forgotten(id, row)
@@ -641,13 +679,13 @@ local function write_lot(key, touched)
   local ask = first[4] or before and before[L.ask] or false
   local why = touched.why or before and before[L.why] or NO_WORKERS
   write_pair('HSET', LOTS, key, pack({ VERSION, count, first[1], first[2], first[3], ask, why, revision }))
-  write_pair('ZADD', FLEET, revision, 'c2' .. key)
+  write_pair('ZADD', FLEET, score, 'c2' .. key)
 end
 
 local function write_worker(id)
   local row, before = workers[id], workers_before[id]
   -- Counts the workers that have not registered in this history; when the last has, what waited for it may go on.
-  local was = before and before.is_missing and 1 or 0
+  local was = before and before[B.is_missing] and 1 or 0
   local is = row and row[W.registered] ~= cell[K.history] and 1 or 0
   cell[K.away] = math.max(0, cell[K.away] + is - was)
   if was > is and cell[K.away] == 0 then
@@ -660,16 +698,16 @@ local function write_worker(id)
     end
     return
   end
-  if pack(row) == worker_bytes[id] then
+  if before and before[B.containers] == row[W.containers] and pack(row) == worker_bytes[id] then
     return
   end
-  if status_of(row) == 'available' and not (before and before.is_open and before.incarnation == row[W.incarnation]
-    and before.spec == row[W.spec]) then
+  if status_of(row) == 'available' and not (before and before[B.is_open]
+    and before[B.incarnation] == row[W.incarnation] and before[B.spec] == row[W.spec]) then
     cell[K.woken] = revision
   end
   row[W.changed] = revision
   write_pair('HSET', WORKERS, id, pack(row))
-  write_pair('ZADD', FLEET, revision, 'c1' .. id)
+  write_pair('ZADD', FLEET, score, 'c1' .. id)
 end
 
 -- A worker's beat says what `beats` reads of it: its incarnation, its number, and whether it is up.
@@ -679,7 +717,7 @@ local function write_beat(id)
     if number == false then
       write('HDEL', BEATS, id)
     end
-  elseif number or not before or before.life ~= row[W.life] or before.incarnation ~= row[W.incarnation] then
+  elseif number or not before or before[B.life] ~= row[W.life] or before[B.incarnation] ~= row[W.incarnation] then
     local was = number_of(id)
     local beat = string.format('%.0f %.0f %s', row[W.incarnation], number or was, row[W.life])
     if beat ~= beats_before[id] then
@@ -708,7 +746,7 @@ local function write_usage(workspace, row)
   end
   row[U.changed] = revision
   write_pair('HSET', USAGE, workspace, pack(row))
-  write_pair('ZADD', FLEET, revision, 'c3' .. workspace)
+  write_pair('ZADD', FLEET, score, 'c3' .. workspace)
 end
 
 -- Writes all that the step has decided; answers how far the cell is with it.
@@ -716,10 +754,10 @@ local function finish()
   for key, touched in pairs(lots) do
     write_lot(key, touched)
   end
-  for id, before in pairs(containers_put) do
-    write_container(id, before)
+  for _, id in ipairs(container_order) do
+    write_container(id, containers_put[id])
   end
-  for id in pairs(workers_put) do
+  for _, id in ipairs(worker_order) do
     write_worker(id)
   end
   for workspace, row in pairs(usage_after) do
@@ -736,16 +774,16 @@ local function finish()
   end
   for _, parked in ipairs(parked_corrupt) do
     write('ZREM', READY, parked)
-    write_pair('ZADD', PARKED, 0, CORRUPT .. '\0' .. parked)
+    write_pair('ZADD', PARKED, '0', CORRUPT .. '\0' .. parked)
   end
   for _, name in ipairs(gone) do
-    write_pair('ZADD', FLEET, revision, string.format('g%s\0%.0f', name, revision))
+    write_pair('ZADD', FLEET, score, string.format('g%s\0%.0f', name, revision))
   end
   for _, member in ipairs(gone_forgotten) do
     write('ZREM', FLEET, member)
   end
   local is_durable = #command_order > 0
-  for id in pairs(workers_put) do
+  for _, id in ipairs(worker_order) do
     write_beat(id)
   end
   for id in pairs(numbers) do

@@ -1,10 +1,7 @@
 -- Takes requests in. A repeat changes nothing.
 return answer(function()
-  local outcomes, ids = {}, {}
-  for at, item in ipairs(asked.items) do
-    ids[at] = item.id
-  end
-  read_ahead(CONTAINERS, ids, containers, read_container)
+  local outcomes = {}
+  read_ahead(CONTAINERS, ids_of(asked.items), containers, read_container)
   for at, item in ipairs(asked.items) do
     local row = container(item.id)
     if not row then

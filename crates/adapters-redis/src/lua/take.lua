@@ -4,45 +4,59 @@ local BODIES_BYTES_MAX = 8388608
 
 -- A body as it is kept: its size, a space, and what ports::wire writes.
 local function size_of(body)
-  return body and tonumber(string.match(body, '^%d+')) or 0
+  return tonumber(string.match(body, '^%d+')) or 0
 end
 
--- An order about a container, and the size of its body; nothing if there is none.
+-- The body that goes with an order about a container, '' if it needs none; nil if there is no order.
 local function hand_over(id, row)
   local state = row[C.state]
   if state == 'stopping' then
-    return { id, pack(row) }, 0
+    return ''
   elseif state ~= 'placed' and state ~= 'starting' and state ~= 'running' then
-    return nil, 0
+    return nil
   end
-  local body = call('HGET', BODIES, id)
   if state == 'placed' then
     move(id, row, 'starting', row[C.place])
     row[C.taken_at] = now
   end
-  return { id, pack(row), body or '' }, size_of(body)
+  return call('HGET', BODIES, id) or ''
+end
+
+-- Orders after a mark: container, a place for its row, and body; and the last mark that was looked at.
+local function hand_out(marks)
+  local orders, upto, bytes = {}, asked.after, 0
+  local ids = {}
+  for at, mark in ipairs(marks) do
+    ids[at] = mark[2]
+  end
+  read_ahead(CONTAINERS, ids, containers, read_container)
+  for _, mark in ipairs(marks) do
+    if bytes >= BODIES_BYTES_MAX then
+      break
+    end
+    local row = legible(mark[2])
+    local body = row and hand_over(mark[2], row)
+    if body then
+      bytes = bytes + size_of(body)
+      orders[#orders + 1] = { mark[2], '', body }
+    end
+    upto = mark
+  end
+  return orders, upto
 end
 
 return answer(function()
-  local orders, upto, bytes = {}, asked.after, 0
+  local orders, upto = {}, asked.after
   local said, row = admit_numbered(asked.caller)
   if said == 'ok' and row[W.complete] then
-    for _, mark in ipairs(owned_by(asked.caller.worker, asked.after, asked.limit)) do
-      if bytes >= BODIES_BYTES_MAX then
-        break
-      end
-      local owned = legible(mark[2])
-      if owned then
-        local order, size = hand_over(mark[2], owned)
-        bytes = bytes + size
-        orders[#orders + 1] = order
-      end
-      upto = mark
-    end
+    orders, upto = hand_out(owned_by(asked.caller.worker, asked.after, asked.limit))
   end
   local mark = finish()
   if said ~= 'ok' then
     mark = { history_before, revision_before }
+  end
+  for _, order in ipairs(orders) do
+    order[2] = container_written[order[1]] or container_bytes[order[1]]
   end
   return { call = said, orders = orders, upto = upto or false, mark = mark }
 end)
