@@ -1,8 +1,13 @@
 //! The scripts: each is a few parts put together, and known to the server by the digest of its source.
 
+use std::sync::LazyLock;
+
 use deadpool_redis::redis;
 
 mod link;
+
+/// All scripts, put together when the first is asked for.
+pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 
 /// A script: its name for messages, its source, and the digest by which the server knows it.
 #[derive(Debug)]
@@ -44,7 +49,7 @@ macro_rules! scripts {
         }
 
         impl Scripts {
-            pub(crate) fn new() -> Self {
+            fn new() -> Self {
                 Self {
                     $($read: Script::on_a_cell(stringify!($read), &[include_str!(concat!("lua/", stringify!($read), ".lua"))]),)*
                     $($write: Script::on_a_cell(

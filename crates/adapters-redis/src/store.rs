@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::connection::{Connections, Role};
 use crate::keys::Keys;
-use crate::scripts::{Script, Scripts};
+use crate::scripts::{SCRIPTS, Script, Scripts};
 use crate::subscription::{self, Heard};
 
 /// How long after a cell that is to be followed could not be read it is read again.
@@ -26,7 +26,7 @@ const ROUNDS: usize = 8;
 /// What all ports share.
 pub(crate) struct Store {
     connections: Arc<Connections>,
-    pub(crate) scripts: Scripts,
+    pub(crate) scripts: &'static Scripts,
     signals: Signals,
     itself: Weak<Self>,
     /// The cells whose events are heard, each by a task.
@@ -127,7 +127,7 @@ impl Store {
         Arc::new_cyclic(|itself| Self {
             itself: Weak::clone(itself),
             connections,
-            scripts: Scripts::new(),
+            scripts: &SCRIPTS,
             signals: Signals::default(),
             followed: Mutex::default(),
             known: Mutex::default(),

@@ -23,5 +23,5 @@ pub use server::{Server, shared};
 
 /// The name of the script whose source has this digest, as an EVALSHA that a [`Monitor`] has seen names it.
 pub fn script_named(digest: &str) -> Option<&'static str> {
-    crate::scripts::Scripts::new().all().into_iter().find(|script| script.digest == digest).map(|script| script.name)
+    crate::scripts::SCRIPTS.all().into_iter().find(|script| script.digest == digest).map(|script| script.name)
 }
