@@ -132,6 +132,8 @@ impl OldFlow {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (burst.locks, burst.lock_waits) = (count(&counters.locks), count(&counters.lock_waits));
         (burst.stale, burst.workers_asked) = (count(&counters.stale), count(&counters.workers_asked));
+        let placed = (requests.len() - burst.left.len()) as u64;
+        ensure!(burst.locks - burst.stale == placed, "who held a lock was placed, or found it changed: {burst:?}");
         Ok(burst)
     }
 
