@@ -70,7 +70,7 @@ fn wait_until_shown(fleet: &Fleet, wanted: &[(&str, u64)], why: &str) {
 #[test]
 fn a_pool_says_what_it_has_what_it_wants_and_why() {
     on_both_stores(|store| {
-        let growing = Pool { max: 2, cooldown: "5s", more: "idle = \"3s\"\n", ..Pool::default() };
+        let growing = Pool { max: 2, cooldown: "5s", more: "idle = \"8s\"\n", ..Pool::default() };
         let fleet = growing.serve(store);
         let ids = submit(&fleet, "c", 30, 1, "3");
         let nothing = [("ready", 0), ("pending", 0), ("idle", 0), ("failed", 0), ("wanted", 2)];
