@@ -1,7 +1,10 @@
 //! `cargo xtask run -- --burst N`: N containers that exactly fill the fleet, submitted at once and held until all of them
 //! are placed. Reads what happened off `/metrics` and the containers' own records, and says it beside the seed's numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "bench/counts.rs"]
+mod counts;
+
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -10,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail, ensure};
 use app::api::container::{ContainerDocument, ContainerList};
 use clap::Parser;
+use counts::Counts;
 use serde_json::json;
 
 /// What the seed measured for 100 containers on 20 workers.
@@ -79,9 +83,9 @@ impl Server {
         Ok(())
     }
 
-    async fn metrics(&self) -> anyhow::Result<Metrics> {
+    async fn metrics(&self) -> anyhow::Result<Counts> {
         let text = self.http.get(format!("{}/metrics", self.url)).send().await?.error_for_status()?.text().await?;
-        Ok(Metrics::parse(&text))
+        Ok(Counts::of(&text))
     }
 
     async fn list(&self) -> anyhow::Result<Vec<ContainerDocument>> {
@@ -132,28 +136,6 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Samples by name and labels.
-struct Metrics(BTreeMap<String, f64>);
-
-impl Metrics {
-    fn parse(text: &str) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#'));
-        let split = samples.filter_map(|line| line.rsplit_once(' '));
-        Self(split.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
-    }
-
-    /// The sum of all samples of a name, whatever their labels.
-    fn sum(&self, name: &str) -> f64 {
-        let of_name = |key: &str| key == name || key.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'));
-        self.0.iter().filter(|(key, _)| of_name(key)).map(|(_, value)| value).sum()
-    }
-
-    /// One operation's calls.
-    fn calls(&self, operation: &str) -> f64 {
-        self.0.get(&format!("stowplan_store_calls_total{{operation=\"{operation}\"}}")).copied().unwrap_or(0.0)
-    }
-}
-
 /// What happened.
 struct Burst {
     placed: usize,
@@ -171,19 +153,19 @@ impl Burst {
         began_ms: u64,
         placed: &[ContainerDocument],
         ended: &[ContainerDocument],
-        before: &Metrics,
-        after: &Metrics,
+        before: &Counts,
+        after: &Counts,
     ) -> Self {
         let last = placed.iter().filter_map(|container| container.taken.as_ref()).map(|taken| taken.ms).max();
         let workers: BTreeSet<_> = placed.iter().filter_map(|container| container.worker.as_ref()).collect();
-        let moved = |name: &str| after.sum(name) - before.sum(name);
-        let calls = ["next", "look", "commit"].map(|name| (name, after.calls(name) - before.calls(name)));
+        let moved = |name: &str| after.since(before, name);
+        let calls = ["next", "look", "commit"].map(|name| (name, after.calls_since(before, name)));
         Self {
             placed: placed.iter().filter(|container| container.taken.is_some()).count(),
             succeeded: ended.iter().filter(|container| container.state == "succeeded").count(),
             workers: workers.len(),
             batches: moved("stowplan_batch_size_count"),
-            fleet_reads: after.calls("look") - before.calls("look"),
+            fleet_reads: after.calls_since(before, "look"),
             calls: calls.to_vec(),
             asked_for: moved("stowplan_worker_additions_total"),
             took: Duration::from_millis(last.unwrap_or(u64::MAX).saturating_sub(began_ms)),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use app::api::container::ContainerList;
 use serde_json::{Value as Json, json};
 
-use super::live::Counts;
+use super::counts::Counts;
 use super::program::{Serving, Store, computed_ms};
 use super::result::{Output, Table, Value};
 use super::samples::{Samples, float};

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::cell::{Cell, room_for, started, worker_spec};
+use super::counts::Counts;
 
 /// How long whatever is waited for may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -131,33 +132,6 @@ impl Live {
         self.stop.send_replace(true);
         // The workers' tasks end only when they are aborted; the planner's leaves the cell first.
         let _ = timeout(PATIENCE, self.tasks.join_next()).await;
-    }
-}
-
-/// Samples of metrics by name and labels.
-pub(crate) struct Counts(BTreeMap<String, f64>);
-
-impl Counts {
-    /// Those of a text as `/metrics` answers it.
-    pub(crate) fn of(text: &str) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
-        Self(samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
-    }
-
-    /// By how much the sum of all samples of a name has grown since, whatever their labels.
-    pub(crate) fn since(&self, before: &Self, name: &str) -> f64 {
-        self.sum(name) - before.sum(name)
-    }
-
-    /// How many calls of an operation there were since.
-    pub(crate) fn calls_since(&self, before: &Self, operation: &str) -> f64 {
-        self.since(before, &format!("stowplan_store_calls_total{{operation=\"{operation}\"}}"))
-    }
-
-    /// The sum of all samples of a name, whatever their labels; of a name with its labels, that one.
-    pub(crate) fn sum(&self, name: &str) -> f64 {
-        let is_of = |key: &str| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
-        self.0.iter().filter(|(key, _)| is_of(key)).map(|(_, value)| value).sum()
     }
 }
 

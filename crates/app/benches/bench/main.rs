@@ -6,6 +6,7 @@
 
 mod before_after;
 mod cell;
+mod counts;
 pub(crate) mod floors;
 mod latency;
 mod life;

@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::live::Counts;
+use super::counts::Counts;
 use super::server;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_stowplan");

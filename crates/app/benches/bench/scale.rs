@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::live::Counts;
+use super::counts::Counts;
 use super::played::{self, Handed, Offer};
 use super::program::{Serving, Store, resident_bytes};
 use super::result::Output;

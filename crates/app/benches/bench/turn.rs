@@ -159,13 +159,14 @@ impl Turns {
     fn book(&mut self, candidates: &[Candidate], commit: &Commit, answer: &CommitAnswer) -> anyhow::Result<Vec<usize>> {
         let other = answer.outcomes.iter().find(|outcome| **outcome != Outcome::Done);
         ensure!(other.is_none(), "a placement was not committed: {other:?}");
-        let mut used = Vec::new();
+        let (mut used, mut booked) = (Vec::new(), Vec::new());
         for (candidate, decision) in candidates.iter().zip(&commit.decisions) {
             if let DecisionKind::Place { worker, booking, .. } = &decision.kind {
-                self.fleet.book(worker, &candidate.ask, booking);
+                booked.push((worker, &*candidate.ask, booking));
                 used.extend(self.cell.workers.binary_search_by(|known| known.id.cmp(worker)).ok());
             }
         }
+        self.fleet.book_all(booked);
         if self.upto == Some(answer.before) {
             self.upto = Some(answer.after);
         }
