@@ -31,7 +31,7 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "crates/app/src/wiring.rs",
         "    match Served::at(address).map_err(|bad| PortError::Unsupported(bad.to_string()))? {",
-        "        Served::Backend(_) => Ok(Vec::new()),",
+        "        Served::Backend(_) => Ok(StoreDocument { examined: true, ..described }),",
     ),
     (
         "xtask/src/tidy/edges.rs",
