@@ -15,11 +15,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Role;
 use crate::records::{self, Alike, Bytes};
-use crate::store::mark;
+use crate::store::{Store, mark};
+use crate::together::{self, Shareable, Together, latest};
 use crate::{POLL, RedisPorts};
 
+/// As much as a small request's body has.
+const SMALL_BYTES: usize = 4096;
+
+/// A call of submit.
+pub(crate) struct Submit {
+    now: Timestamp,
+    /// How many requests came with it.
+    count: usize,
+    /// Those of them that are valid, each with its position in the call.
+    submissions: Vec<(usize, Submission)>,
+}
+
+impl Shareable for Submit {
+    type Answer = Vec<SubmitOutcome>;
+
+    fn weight(&self) -> usize {
+        self.count + self.submissions.iter().map(|(_, request)| request.body.bytes() / SMALL_BYTES).sum::<usize>()
+    }
+
+    fn queue(store: &Store) -> &Together<Self> {
+        &store.submits
+    }
+
+    async fn ask(store: &Store, cell: &CellName, calls: &[&Self]) -> PortResult<Vec<Self::Answer>> {
+        let (mut items, mut before) = (Vec::new(), 0);
+        for call in calls {
+            let positioned = call.submissions.iter().map(|(position, submission)| item(before + position, submission));
+            items.extend(positioned.collect::<PortResult<Vec<_>>>()?);
+            before += call.count;
+        }
+        let now = latest(calls.iter().map(|call| call.now));
+        let asked = Submitted { now, needs_memory: true, items };
+        let answer = store.run(Role::Callers, cell, &store.scripts.submit, &asked).await?;
+        let mut words = answer.read::<Vec<&str>>()?.into_iter();
+        let outcomes = calls.iter().map(|call| words.by_ref().take(call.submissions.len()).map(outcome).collect());
+        let outcomes: Result<_, _> = outcomes.collect();
+        outcomes.map_err(|source| PortError::corrupt("the answer of submit", source))
+    }
+}
+
+fn outcome(word: &str) -> Result<SubmitOutcome, Source> {
+    Ok(match word {
+        "accepted" => SubmitOutcome::Accepted,
+        "conflict" => SubmitOutcome::Conflict,
+        word => SubmitOutcome::Already(records::phase(word)?),
+    })
+}
+
 #[derive(Serialize)]
-struct Submit<'a> {
+struct Submitted<'a> {
     now: u64,
     /// Nothing of it is written while the server's memory is full.
     needs_memory: bool,
@@ -183,31 +232,21 @@ impl BacklogRepository for RedisPorts {
         now: Timestamp,
         submissions: Vec<Submission>,
     ) -> PortResult<Vec<SubmitOutcome>> {
-        let mut outcomes = Vec::with_capacity(submissions.len());
-        let mut items = Vec::with_capacity(submissions.len());
-        for (position, submission) in submissions.iter().take(CALL_ITEMS_MAX).enumerate() {
+        let count = submissions.len().min(CALL_ITEMS_MAX);
+        let (mut valid, mut outcomes) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (position, submission) in submissions.into_iter().take(count).enumerate() {
             match submission.ask.check().and_then(|()| submission.body.check()) {
                 Ok(()) => {
-                    items.push(item(position, submission)?);
+                    valid.push((position, submission));
                     outcomes.push(None);
                 }
                 Err(bad) => outcomes.push(Some(SubmitOutcome::Invalid(bad))),
             }
         }
-        let submit = Submit { now: now.0, needs_memory: true, items };
-        let answer = self.store.run(Role::Callers, cell, &self.store.scripts.submit, &submit).await?;
-        let mut words = answer.read::<Vec<&str>>()?.into_iter();
-        let outcome = |known: Option<SubmitOutcome>| match known {
-            Some(outcome) => Ok(outcome),
-            None => match words.next() {
-                Some("accepted") => Ok(SubmitOutcome::Accepted),
-                Some("conflict") => Ok(SubmitOutcome::Conflict),
-                Some(word) => records::phase(word).map(SubmitOutcome::Already),
-                None => Err("it is short".into()),
-            },
-        };
-        let outcomes: Result<_, _> = outcomes.into_iter().map(outcome).collect();
-        outcomes.map_err(|source| PortError::corrupt("the answer of submit", source))
+        let told = together::ask(&self.store, cell, Submit { now, count, submissions: valid }).await?;
+        let mut told = told.into_iter();
+        let outcomes: Option<_> = outcomes.into_iter().map(|known| known.or_else(|| told.next())).collect();
+        outcomes.ok_or_else(|| PortError::corrupt("the answer of submit", "it is short"))
     }
 
     async fn depth(&self, cell: &CellName) -> PortResult<Depth> {

@@ -21,6 +21,7 @@ mod store;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod together;
 mod told;
 mod workers;
 

@@ -14,14 +14,15 @@ use domain::quota::{Limit, OverQuota, QuotaLimits, QuotaResource};
 use domain::resources::Free;
 use domain::time::Timestamp;
 use domain::wait::Why;
-use domain::worker::{CallAnswer, Caller};
+use domain::worker::Caller;
 use ports::{OrdersWaiting, PlacementRepository, PortError, PortResult};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::connection::Role;
 use crate::records::{self, Bytes, Maybe};
-use crate::store::{Fenced, admitted, mark};
+use crate::store::{Fenced, Store, admitted, mark};
+use crate::together::{self, Shareable, Together, latest};
 use crate::told::{BookingTold, CallAnswered, CallerTold, ReportTold, SpecTold};
 use crate::{POLL, RedisPorts};
 
@@ -192,9 +193,22 @@ enum LossWord {
     Refused,
 }
 
+/// A call of take.
+pub(crate) struct Take {
+    now: Timestamp,
+    caller: Caller,
+    after: Option<OrderMark>,
+    limit: usize,
+}
+
 #[derive(Serialize)]
-struct TakeAsked<'a> {
+struct TakesTold<'a> {
     now: u64,
+    calls: Vec<TakeTold<'a>>,
+}
+
+#[derive(Serialize)]
+struct TakeTold<'a> {
     caller: CallerTold<'a>,
     after: Option<(u64, &'a str)>,
     limit: usize,
@@ -208,6 +222,43 @@ struct Taken<'a> {
     #[serde(borrow)]
     upto: Maybe<(u64, &'a str)>,
     mark: (u64, u64),
+}
+
+impl Shareable for Take {
+    type Answer = TakeAnswer;
+
+    /// The script ends before it hands out too much.
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn queue(store: &Store) -> &Together<Self> {
+        &store.takes
+    }
+
+    async fn ask(store: &Store, cell: &CellName, calls: &[&Self]) -> PortResult<Vec<Self::Answer>> {
+        let told = calls.iter().map(|take| TakeTold {
+            caller: CallerTold::of(&take.caller),
+            after: take.after.as_ref().map(|mark| (mark.revision.0, mark.container.as_str())),
+            limit: take.limit,
+        });
+        let asked = TakesTold { now: latest(calls.iter().map(|call| call.now)), calls: told.collect() };
+        let answer = store.run(Role::Workers, cell, &store.scripts.take, &asked).await?;
+        answer.read::<Vec<Taken>>()?.into_iter().map(taken).collect()
+    }
+}
+
+fn taken(taken: Taken) -> PortResult<TakeAnswer> {
+    let upto = taken.upto.0.map(|(revision, id)| {
+        let container = ContainerId::new(id).map_err(|bad| PortError::corrupt("an order", bad))?;
+        Ok(OrderMark { revision: Revision(revision), container })
+    });
+    Ok(TakeAnswer {
+        call: taken.call.into(),
+        orders: taken.orders.into_iter().map(order).collect::<PortResult<_>>()?,
+        upto: upto.transpose()?,
+        mark: mark(taken.mark),
+    })
 }
 
 /// A container, its row, and the body of what is to be started; empty if there is none.
@@ -235,9 +286,21 @@ fn order(OrderRead(id, row, body): OrderRead) -> PortResult<Order> {
     }
 }
 
+/// A call of report.
+pub(crate) struct Reports {
+    now: Timestamp,
+    caller: Caller,
+    told: Vec<Report>,
+}
+
 #[derive(Serialize)]
-struct ReportAsked<'a> {
+struct CallsTold<'a> {
     now: u64,
+    calls: Vec<ReportsTold<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportsTold<'a> {
     caller: CallerTold<'a>,
     reports: Vec<ReportTold<'a>>,
 }
@@ -255,6 +318,42 @@ enum ReportWord {
     Accepted,
     Dropped,
     Kill,
+}
+
+impl Shareable for Reports {
+    type Answer = ReportAnswer;
+
+    fn weight(&self) -> usize {
+        1 + self.told.len()
+    }
+
+    fn queue(store: &Store) -> &Together<Self> {
+        &store.reports
+    }
+
+    async fn ask(store: &Store, cell: &CellName, calls: &[&Self]) -> PortResult<Vec<Self::Answer>> {
+        let told = calls.iter().map(|call| {
+            let reports = call.told.iter().take(CALL_ITEMS_MAX).map(ReportTold::of).collect::<PortResult<_>>()?;
+            Ok(ReportsTold { caller: CallerTold::of(&call.caller), reports })
+        });
+        let now = latest(calls.iter().map(|call| call.now));
+        let asked = CallsTold { now, calls: told.collect::<PortResult<_>>()? };
+        let answer = store.run(Role::Workers, cell, &store.scripts.report, &asked).await?;
+        Ok(answer.read::<Vec<Reported>>()?.into_iter().map(reported).collect())
+    }
+}
+
+fn reported(reported: Reported) -> ReportAnswer {
+    let outcome = |word| match word {
+        ReportWord::Accepted => ReportOutcome::Accepted,
+        ReportWord::Dropped => ReportOutcome::Dropped,
+        ReportWord::Kill => ReportOutcome::Kill,
+    };
+    ReportAnswer {
+        call: reported.call.into(),
+        outcomes: reported.outcomes.into_iter().map(outcome).collect(),
+        mark: mark(reported.mark),
+    }
 }
 
 impl RedisPorts {
@@ -340,24 +439,8 @@ impl PlacementRepository for RedisPorts {
         after: Option<OrderMark>,
         limit: usize,
     ) -> PortResult<TakeAnswer> {
-        let take = TakeAsked {
-            now: now.0,
-            caller: CallerTold::of(&caller),
-            after: after.as_ref().map(|mark| (mark.revision.0, mark.container.as_str())),
-            limit: limit.min(CALL_ITEMS_MAX),
-        };
-        let answer = self.store.run(Role::Workers, cell, &self.store.scripts.take, &take).await?;
-        let taken: Taken = answer.read()?;
-        let upto = taken.upto.0.map(|(revision, id)| {
-            let container = ContainerId::new(id).map_err(|bad| PortError::corrupt("an order", bad))?;
-            Ok(OrderMark { revision: Revision(revision), container })
-        });
-        Ok(TakeAnswer {
-            call: taken.call.into(),
-            orders: taken.orders.into_iter().map(order).collect::<PortResult<_>>()?,
-            upto: upto.transpose()?,
-            mark: mark(taken.mark),
-        })
+        let take = Take { now, caller, after, limit: limit.min(CALL_ITEMS_MAX) };
+        together::ask(&self.store, cell, take).await
     }
 
     async fn report(
@@ -367,20 +450,7 @@ impl PlacementRepository for RedisPorts {
         caller: Caller,
         reports: Vec<Report>,
     ) -> PortResult<ReportAnswer> {
-        let told = reports.iter().take(CALL_ITEMS_MAX).map(ReportTold::of).collect::<PortResult<_>>()?;
-        let report = ReportAsked { now: now.0, caller: CallerTold::of(&caller), reports: told };
-        let answer = self.store.run(Role::Workers, cell, &self.store.scripts.report, &report).await?;
-        let reported: Reported = answer.read()?;
-        let outcome = |word| match word {
-            ReportWord::Accepted => ReportOutcome::Accepted,
-            ReportWord::Dropped => ReportOutcome::Dropped,
-            ReportWord::Kill => ReportOutcome::Kill,
-        };
-        Ok(ReportAnswer {
-            call: CallAnswer::from(reported.call),
-            outcomes: reported.outcomes.into_iter().map(outcome).collect(),
-            mark: mark(reported.mark),
-        })
+        together::ask(&self.store, cell, Reports { now, caller, told: reports }).await
     }
 
     async fn wait(&self, cell: &CellName, seen: Revision, at_most: Duration) -> PortResult<OrdersWaiting> {

@@ -13,10 +13,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::AbortHandle;
 
+use crate::backlog::Submit;
 use crate::connection::{Connections, Role};
 use crate::keys::Keys;
+use crate::placements::{Reports, Take};
 use crate::scripts::{SCRIPTS, Script, Scripts};
 use crate::subscription::{self, Heard};
+use crate::together::Together;
 
 /// How long after a cell that is to be followed could not be read it is read again.
 const READ_AGAIN: Duration = Duration::from_millis(200);
@@ -33,6 +36,9 @@ pub(crate) struct Store {
     followed: Mutex<BTreeMap<CellName, AbortHandle>>,
     /// Cells that have answered this process.
     known: Mutex<BTreeSet<CellName>>,
+    pub(crate) submits: Together<Submit>,
+    pub(crate) takes: Together<Take>,
+    pub(crate) reports: Together<Reports>,
 }
 
 /// What a script answered, still as bytes: rows are read where they lie.
@@ -131,6 +137,9 @@ impl Store {
             signals: Signals::default(),
             followed: Mutex::default(),
             known: Mutex::default(),
+            submits: Together::default(),
+            takes: Together::default(),
+            reports: Together::default(),
         })
     }
 

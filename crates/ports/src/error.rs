@@ -52,12 +52,32 @@ impl PortError {
 
     /// What happened and why, down to the first cause, in one line.
     pub fn in_full(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.fold(self.to_string(), |said, cause| format!("{said}: {cause}"))
+        told(self)
+    }
+
+    /// The same for another whose call was made together with this one. What it was caused by is told as text.
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        match self {
+            Self::Unavailable(source) => match source.downcast_ref() {
+                Some(StoreFull(cause)) => Self::unavailable(StoreFull::new(told(&**cause))),
+                None => Self::unavailable(told(&**source)),
+            },
+            Self::StaleTerm => Self::StaleTerm,
+            Self::Rewound => Self::Rewound,
+            Self::Corrupt { what, source } => Self::corrupt(what.clone(), told(&**source)),
+            Self::Unsupported(what) => Self::Unsupported(what.clone()),
+        }
     }
 
     /// The row `what` cannot be decoded, because of `source`.
     pub fn corrupt(what: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Corrupt { what: what.into(), source: source.into() }
     }
+}
+
+/// An error and its causes, down to the first, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
 }

@@ -133,13 +133,31 @@ local function admit(row, caller)
   return 'ok'
 end
 
+-- Notices lost writes that any of these calls' workers has seen, before a call of another is admitted.
+local function notice_all(calls)
+  for _, one in ipairs(calls) do
+    notice(one.caller.history, one.caller.revision)
+  end
+end
+
 -- Admits a call and keeps its number, so that what moves the worker's deadline is seen by the planner.
 local function admit_numbered(caller)
-  notice(caller.history, caller.revision)
   local row = worker(caller.worker)
   local said = admit(row, caller)
-  if said == 'ok' and caller.number > number_of(caller.worker) then
-    numbers[caller.worker] = caller.number
+  if said == 'ok' then
+    -- One step may carry calls of the same worker, in any order.
+    local known = numbers[caller.worker] or number_of(caller.worker)
+    if caller.number > known then
+      numbers[caller.worker] = caller.number
+    end
   end
   return said, row
+end
+
+-- Writes what the step has decided, and puts into each answer of a call how far the cell is with it.
+local function finish_calls(answers)
+  local mark = finish()
+  for _, answered in ipairs(answers) do
+    answered.mark = answered.call == 'ok' and mark or { history_before, revision_before }
+  end
 end

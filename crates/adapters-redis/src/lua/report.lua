@@ -1,4 +1,4 @@
--- Writes down what a worker reports. Reports may skip states forward; a repeat changes nothing.
+-- Writes down what workers report. Reports may skip states forward; a repeat changes nothing.
 
 local function accept_running(worker_id, told)
   local row = newest(told)
@@ -16,18 +16,22 @@ local function accept_running(worker_id, told)
   return 'accepted'
 end
 
-return answer(function()
+local function accept_all(worker_id, reports)
   local outcomes = {}
-  local said = admit_numbered(asked.caller)
-  if said == 'ok' then
-    read_ahead(CONTAINERS, ids_of(asked.reports), containers, read_container)
-    for at, told in ipairs(asked.reports) do
-      outcomes[at] = told.over and accept_end(asked.caller.worker, told) or accept_running(asked.caller.worker, told)
-    end
+  read_ahead(CONTAINERS, ids_of(reports), containers, read_container)
+  for at, told in ipairs(reports) do
+    outcomes[at] = told.over and accept_end(worker_id, told) or accept_running(worker_id, told)
   end
-  local mark = finish()
-  if said ~= 'ok' then
-    mark = { history_before, revision_before }
+  return outcomes
+end
+
+return answer(function()
+  notice_all(asked.calls)
+  local answers = {}
+  for at, told in ipairs(asked.calls) do
+    local said = admit_numbered(told.caller)
+    answers[at] = { call = said, outcomes = said == 'ok' and accept_all(told.caller.worker, told.reports) or {} }
   end
-  return { call = said, outcomes = outcomes, mark = mark }
+  finish_calls(answers)
+  return answers
 end)

@@ -1,6 +1,9 @@
--- Hands a worker its orders after a mark, and moves what is handed over from placed to starting.
+-- Hands workers their orders after a mark, and moves what is handed over from placed to starting.
 
 local BODIES_BYTES_MAX = 8388608
+local ORDERS_MAX = 500 -- what more calls have no place in this step for
+
+local bytes, count = 0, 0
 
 -- A body as it is kept: its size, a space, and what ports::wire writes.
 local function size_of(body)
@@ -23,8 +26,9 @@ local function hand_over(id, row)
 end
 
 -- Orders after a mark: container, a place for its row, and body; and the last mark that was looked at.
-local function hand_out(marks)
-  local orders, upto, bytes = {}, asked.after, 0
+local function hand_out(worker_id, after, limit)
+  local marks = owned_by(worker_id, after, limit)
+  local orders, upto = {}, after
   local ids = {}
   for at, mark in ipairs(marks) do
     ids[at] = mark[2]
@@ -37,7 +41,7 @@ local function hand_out(marks)
     local row = legible(mark[2])
     local body = row and hand_over(mark[2], row)
     if body then
-      bytes = bytes + size_of(body)
+      bytes, count = bytes + size_of(body), count + 1
       orders[#orders + 1] = { mark[2], '', body }
     end
     upto = mark
@@ -46,17 +50,24 @@ local function hand_out(marks)
 end
 
 return answer(function()
-  local orders, upto = {}, asked.after
-  local said, row = admit_numbered(asked.caller)
-  if said == 'ok' and row[W.complete] then
-    orders, upto = hand_out(owned_by(asked.caller.worker, asked.after, asked.limit))
+  notice_all(asked.calls)
+  local answers = {}
+  for at, take in ipairs(asked.calls) do
+    if bytes >= BODIES_BYTES_MAX or count >= ORDERS_MAX then
+      break
+    end
+    local orders, upto = {}, take.after
+    local said, row = admit_numbered(take.caller)
+    if said == 'ok' and row[W.complete] then
+      orders, upto = hand_out(take.caller.worker, take.after, take.limit)
+    end
+    answers[at] = { call = said, orders = orders, upto = upto or false }
   end
-  local mark = finish()
-  if said ~= 'ok' then
-    mark = { history_before, revision_before }
+  finish_calls(answers)
+  for _, answered in ipairs(answers) do
+    for _, order in ipairs(answered.orders) do
+      order[2] = container_written[order[1]] or container_bytes[order[1]]
+    end
   end
-  for _, order in ipairs(orders) do
-    order[2] = container_written[order[1]] or container_bytes[order[1]]
-  end
-  return { call = said, orders = orders, upto = upto or false, mark = mark }
+  return answers
 end)
