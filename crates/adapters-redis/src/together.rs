@@ -117,6 +117,8 @@ struct Asking<C: Shareable> {
 
 impl<C: Shareable> Asking<C> {
     async fn run(mut self) {
+        // Whoever was woken by the same event calls at the same time: all of them are in line after this.
+        tokio::task::yield_now().await;
         loop {
             let waiting = C::queue(&self.store).next(&self.cell);
             if waiting.is_empty() {
