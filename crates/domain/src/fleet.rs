@@ -117,7 +117,7 @@ impl Fleet {
 
     /// Books placements: on which worker, of what ask, and what each owns. Together they are cheaper than one by one.
     pub fn book_all<'a>(&mut self, placed: impl IntoIterator<Item = (&'a WorkerId, &'a Ask, &'a Booking)>) {
-        let placed: Vec<_> = placed.into_iter().collect();
+        let mut placed: Vec<_> = placed.into_iter().collect();
         for (_, ask, _) in &placed {
             let usage = Usage::of(ask);
             match self.usage.get_mut(&ask.workspace) {
@@ -125,22 +125,30 @@ impl Fleet {
                 None => drop(self.usage.insert(ask.workspace.clone(), usage)),
             }
         }
-        let by_place = placed.iter().filter_map(|&(worker, _, booking)| Some((self.position(worker).ok()?, booking)));
-        let mut by_place: Vec<(usize, &Booking)> = by_place.collect();
+        // Names that a plan gives are the fleet's own: most of those alike are one value, which is looked up once.
+        let value = |worker: &WorkerId| worker.as_str().as_ptr();
+        placed.sort_by_key(|(worker, ..)| value(worker));
+        let by_value = placed.chunk_by(|a, b| value(a.0) == value(b.0));
+        let mut by_place: Vec<_> =
+            by_value.filter_map(|placed| Some((self.position(placed[0].0).ok()?, placed))).collect();
         by_place.sort_by_key(|(place, _)| *place);
         for together in by_place.chunk_by(|a, b| a.0 == b.0) {
-            self.adopt(together[0].0, together.iter().map(|(_, booking)| *booking));
+            // In which order they are added up makes no difference.
+            self.adopt(together[0].0, together.iter().flat_map(|(_, placed)| *placed).map(|(.., booking)| *booking));
         }
     }
 
     fn adopt<'a>(&mut self, place: usize, bookings: impl Iterator<Item = &'a Booking>) {
         let worker = &mut self.workers[place];
-        let before = worker.clone();
+        let before = worker.used.clone();
         for booking in bookings {
             ledger::adopt(&mut worker.used, booking);
         }
-        let after = &self.workers[place];
-        self.sorted.follow(|index| index.change(place, &before, after));
+        let worker = &self.workers[place];
+        self.sorted.follow(|index| {
+            index.change_used(place, worker, &before);
+            true
+        });
     }
 
     /// The workers as plans look for them.

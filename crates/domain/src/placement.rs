@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::eligibility::Need;
+use self::index::Key;
 use self::line::Lines;
 use self::overlay::Overlay;
 use self::reason::Tally;
@@ -109,6 +110,10 @@ pub fn plan(fleet: &Fleet, batch: &[Candidate], policy: &Policy) -> Vec<Verdict>
     let mut line: Vec<usize> = (0..batch.len()).collect();
     line.sort_by_key(|&position| batch[position].key);
     let mut draft = Draft::new(fleet, batch, policy);
+    if line.is_sorted() {
+        // As most batches come.
+        return batch.iter().map(|candidate| draft.decide(candidate)).collect();
+    }
     let mut verdicts: Vec<(usize, Verdict)> =
         line.into_iter().map(|position| (position, draft.decide(&batch[position]))).collect();
     verdicts.sort_by_key(|(position, _)| *position);
@@ -181,7 +186,7 @@ impl<'a> Draft<'a> {
         self.check_quota(candidate, &shape)?;
         let worker = self.find_room(&need, number, &shape)?;
         self.check_line(candidate, &shape)?;
-        Ok(self.overlay.place(worker, &need))
+        Ok(self.overlay.place(&worker, &need, &shape))
     }
 
     /// After lost writes, what may run where nobody knows waits until it cannot.
@@ -197,12 +202,12 @@ impl<'a> Draft<'a> {
     /// What can never fit its quota waits with those alike, for only a new limit helps it. All others wait in their
     /// workspace's lot, where nobody is overtaken by one that asks for less.
     fn check_quota(&self, candidate: &Candidate, shape: &Shape) -> Result<(), Wait> {
-        let (ask, workspace) = (&candidate.ask, &candidate.ask.workspace);
+        let workspace = &candidate.ask.workspace;
         let Some(quotas) = &self.policy.quotas else {
             return Ok(());
         };
         let lot = || LotKey::Quota(workspace.clone());
-        match self.overlay.usage(workspace).obstacle(ask, quotas.limits(workspace)) {
+        match self.overlay.usage(shape).obstacle(&candidate.ask, quotas.limits(workspace)) {
             Some(over) if over.can_never_fit() => Err(Wait { lot: shape.lot().clone(), why: Why::Quota(over) }),
             Some(over) => Err(Wait { lot: lot(), why: Why::Quota(over) }),
             None if self.lines.are_empty() => Ok(()),
@@ -210,13 +215,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The preferred one of all workers that have room, by its place in the fleet.
-    fn find_room(&mut self, need: &Need<'_>, number: usize, shape: &Shape) -> Result<usize, Wait> {
+    /// Where the preferred one of all workers stands that have room.
+    fn find_room(&mut self, need: &Need<'_>, number: usize, shape: &Shape) -> Result<Key, Wait> {
         let wait = |why: &Why| Wait { lot: shape.lot().clone(), why: why.clone() };
         if let Some(why) = self.no_room.get(&number) {
             return Err(wait(why));
         }
-        let preferred = || preference::preferred(&self.overlay, need, &shape.choices, self.policy.strategy);
+        let preferred = || preference::preferred(&self.overlay, need, &shape.profile, self.policy.strategy);
         let found = if shape.has_no_room { None } else { preferred() };
         found.ok_or_else(|| {
             let why = reason::no_fit(need, shape, &self.overlay, self.policy);

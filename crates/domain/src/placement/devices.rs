@@ -12,6 +12,9 @@ pub(crate) fn have_room(total: &Capacity, used: &Used, count: u32, milli: u32) -
 /// Shares gather on devices that are already shared, and whole devices stay whole. Devices that are wanted whole are
 /// all equally empty, so they are the first ones.
 pub(crate) fn choose(total: &Capacity, used: &Used, count: u32, milli: u32) -> Option<Vec<u32>> {
+    if count == 1 {
+        return with_room(total, used, milli).min().map(|(_, index)| vec![index]);
+    }
     let mut devices: Vec<(u32, u32)> = with_room(total, used, milli).collect();
     devices.sort_unstable();
     let fullest = devices.get(..count as usize)?;

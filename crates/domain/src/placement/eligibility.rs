@@ -46,13 +46,13 @@ impl<'a> Need<'a> {
     /// The first rule that this worker fails, if it fails one. `used` is what is owned on it by now.
     pub(crate) fn check(&self, worker: &Worker, used: &Used) -> Result<(), Rule> {
         self.check_spec(&worker.spec)?;
-        self.check_now(worker, used)
+        self.check_now(worker.status, &worker.spec.total, used)
     }
 
     /// Whether a worker takes work, and what is left of it.
-    pub(crate) fn check_now(&self, worker: &Worker, used: &Used) -> Result<(), Rule> {
-        ensure(worker.status == Status::Available, Rule::Status)?;
-        self.check_room(&worker.spec.total, used)
+    pub(crate) fn check_now(&self, status: Status, total: &Capacity, used: &Used) -> Result<(), Rule> {
+        ensure(status == Status::Available, Rule::Status)?;
+        self.check_room(total, used)
     }
 
     /// Whether a worker like this could ever hold it: empty, and whatever its status.
@@ -72,10 +72,19 @@ impl<'a> Need<'a> {
         spec: &WorkerSpec,
         check_kind: impl FnOnce() -> Result<(), Rule>,
     ) -> Result<(), Rule> {
-        let ask = self.ask;
-        ensure(ask.machine.is_none() || ask.machine == spec.machine, Rule::Machine)?;
+        self.check_machine(spec)?;
         check_kind()?;
-        ensure(ask.labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value)), Rule::Labels)
+        self.check_labels(spec)
+    }
+
+    /// Whether it is the machine that may be pinned.
+    pub(crate) fn check_machine(&self, spec: &WorkerSpec) -> Result<(), Rule> {
+        ensure(self.ask.machine.is_none() || self.ask.machine == spec.machine, Rule::Machine)
+    }
+
+    /// Whether it carries all labels that are demanded.
+    pub(crate) fn check_labels(&self, spec: &WorkerSpec) -> Result<(), Rule> {
+        ensure(self.ask.labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value)), Rule::Labels)
     }
 
     /// What a worker shares with many others: neither its machine nor its labels.
@@ -185,6 +194,9 @@ fn failover<'a>(ask: &Ask, policy: &'a Policy) -> Vec<&'a PoolName> {
 
 /// Rounded up: what is booked is never less than what will be used.
 fn with_overhead(memory_mib: u64, percent: u32) -> u64 {
-    let booked = (u128::from(memory_mib) * (100 + u128::from(percent))).div_ceil(100);
-    u64::try_from(booked).unwrap_or(u64::MAX)
+    let percent = 100 + u64::from(percent);
+    match memory_mib.checked_mul(percent) {
+        Some(hundredths) => hundredths.div_ceil(100),
+        None => u64::try_from((u128::from(memory_mib) * u128::from(percent)).div_ceil(100)).unwrap_or(u64::MAX),
+    }
 }

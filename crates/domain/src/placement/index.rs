@@ -12,7 +12,7 @@ mod tree;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use self::gatherings::Gatherings;
@@ -21,7 +21,7 @@ use self::most::marks;
 use self::refusals::Refusals;
 pub(super) use self::tree::Key;
 use self::tree::Tree;
-pub(super) use self::tree::Wanted;
+pub(super) use self::tree::{Span, Wanted};
 use super::eligibility::Need;
 use super::preference::Rank;
 use crate::fleet::Fleet;
@@ -64,6 +64,8 @@ struct Kinds {
     all: Vec<Arc<WorkerSpec>>,
     /// By the worker's place in the fleet.
     of_worker: Vec<Like>,
+    /// How large workers are, by the same places: beside each other they are read more quickly than each from its spec.
+    totals: Vec<Capacity>,
 }
 
 /// What a worker is like, whatever is left of it.
@@ -94,6 +96,7 @@ impl Index {
         for (place, worker) in workers.iter().enumerate() {
             let like = kinds.like(&worker.spec);
             kinds.of_worker.push(like);
+            kinds.totals.push(worker.spec.total.clone());
             rows.resize(kinds.all.len(), Vec::new());
             rows[like.kind].extend(trees.row(like, place, worker, &worker.used));
         }
@@ -143,6 +146,11 @@ impl Index {
         self.kinds.of_worker[worker]
     }
 
+    /// How large the worker at a place in the fleet is.
+    pub(super) fn total(&self, worker: usize) -> &Capacity {
+        &self.kinds.totals[worker]
+    }
+
     /// The kinds that may serve a request, the most liked first.
     pub(super) fn choices(&self, need: &Need<'_>) -> Vec<(Rank, usize)> {
         let kinds = self.kinds.all.iter().enumerate().filter(|(_, spec)| need.check_kind(spec).is_ok());
@@ -162,11 +170,20 @@ impl Index {
             }
             is = self.kinds.like(&after.spec);
             self.kinds.of_worker[place] = is;
+            self.kinds.totals[place].clone_from(&after.spec.total);
             self.trees.all.resize(self.kinds.all.len(), Tree::default());
         }
         self.trees.take_out(was.kind, place, before, &before.used);
         self.trees.enter(is, place, after, &after.used);
         self.kinds.are_few()
+    }
+
+    /// Follows what is owned on a worker.
+    pub(crate) fn change_used(&mut self, place: usize, worker: &Worker, before: &Used) {
+        self.refusals.follow_used(worker, before);
+        let like = self.kinds.of_worker[place];
+        self.trees.take_out(like.kind, place, worker, before);
+        self.trees.enter(like, place, worker, &worker.used);
     }
 
     /// Follows a worker that comes, all behind it moving on. Answers whether the index still holds.
@@ -178,6 +195,7 @@ impl Index {
         self.refusals.follow(None, Some(worker));
         let like = self.kinds.like(&worker.spec);
         self.kinds.of_worker.insert(place, like);
+        self.kinds.totals.insert(place, worker.spec.total.clone());
         self.names.insert(place, beginning(&worker.id));
         self.trees.all.resize(self.kinds.all.len(), Tree::default());
         self.trees.enter(like, place, worker, &worker.used);
@@ -191,6 +209,7 @@ impl Index {
         }
         self.refusals.follow(Some(worker), None);
         let Like { kind, .. } = self.kinds.of_worker.remove(place);
+        self.kinds.totals.remove(place);
         self.names.remove(place);
         self.trees.take_out(kind, place, worker, &worker.used);
         self.renumber(|other| if other < place { other } else { other - 1 });
@@ -213,12 +232,10 @@ impl Index {
 
 impl Trees {
     /// Where a worker stands that takes work.
-    fn key(&self, place: usize, worker: &Worker, used: &Used) -> Option<Key> {
+    pub(super) fn key(&self, place: usize, worker: &Worker, used: &Used) -> Option<Key> {
         let total = &worker.spec.total;
-        (worker.status == Status::Available && !total.is_exceeded_by(used)).then(|| {
-            let left = Amount::left(total, used);
-            Key { measure: self.yardstick.measure(left), left, worker: place }
-        })
+        (worker.status == Status::Available && !total.is_exceeded_by(used))
+            .then(|| Key::of(place, Amount::left(total, used), &self.yardstick))
     }
 
     fn row(&self, like: Like, place: usize, worker: &Worker, used: &Used) -> Option<(Key, Most)> {
@@ -226,9 +243,15 @@ impl Trees {
         Some((key, Most::left(&worker.spec.total, used, key.left, like.marks)))
     }
 
-    /// The first of a kind with room from `from` on, if none of a measure above `measure_max` comes before it.
-    pub(super) fn first(&self, kind: usize, wanted: &Wanted<'_>, from: Key, measure_max: u64) -> Option<Key> {
-        self.all[kind].first(wanted, from, measure_max)
+    /// Meets those of a kind with room in their order, until all of the span are met or `meet` breaks off.
+    pub(super) fn each(
+        &self,
+        kind: usize,
+        wanted: &Wanted<'_>,
+        span: &mut Span,
+        meet: impl FnMut(Key, &mut Span) -> ControlFlow<()>,
+    ) {
+        self.all[kind].each(wanted, span, meet);
     }
 
     /// The last of a kind with room.
@@ -241,6 +264,16 @@ impl Trees {
         if let Some((key, most)) = self.row(like, place, worker, used) {
             self.all[like.kind].insert(key, most);
         }
+    }
+
+    /// Enters a worker that takes work and is not there, where its key says.
+    pub(super) fn enter_at(&mut self, key: Key, like: Like, total: &Capacity, used: &Used) {
+        self.all[like.kind].insert(key, Most::left(total, used, key.left, like.marks));
+    }
+
+    /// Takes out who stands where this key says.
+    pub(super) fn take_out_of(&mut self, kind: usize, key: &Key) {
+        self.all[kind].remove(key);
     }
 
     /// Takes a worker out of which `used` was owned.

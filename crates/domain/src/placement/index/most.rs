@@ -66,7 +66,7 @@ fn free_devices(total: &Capacity, used: &Used) -> impl Iterator<Item = u32> {
 fn lanes(amount: Amount, largest: u64, whole: u64) -> [i16; LANES] {
     let Amount { cpu_milli: cpu, memory_mib: memory, gpu_milli: gpu } = amount;
     let both = |a: u64, b: u64, ratio: u64| a.min(b.saturating_mul(ratio));
-    [
+    let amounts = [
         cpu,
         memory,
         gpu,
@@ -83,14 +83,18 @@ fn lanes(amount: Amount, largest: u64, whole: u64) -> [i16; LANES] {
         both(cpu, whole, 16_000),
         both(cpu, largest, 8),
         both(memory, largest, 32),
-    ]
-    .map(rounded)
+    ];
+    let mut lanes = [0; LANES];
+    for (lane, amount) in lanes.iter_mut().zip(amounts) {
+        *lane = rounded(amount);
+    }
+    lanes
 }
 
 /// Fewer bits in the same order: exact up to 1024, then the ten highest bits.
 fn rounded(amount: u64) -> i16 {
-    let exponent = u64::from(amount.checked_ilog2().unwrap_or(0)).saturating_sub(9);
     // What is below 1024 has an exponent of 0 and stays as it is.
+    let exponent = u64::from((amount | 512).ilog2()) - 9;
     i16::try_from(exponent * 512 + (amount >> exponent)).unwrap_or(i16::MAX)
 }
 
@@ -102,9 +106,8 @@ pub(super) fn marks(labels: &Labels, machine: Option<&MachineName>) -> u64 {
 
 /// One of 64 bits for a name.
 fn mark(words: &[&str]) -> u64 {
-    let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
-    let hash = bytes
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let with = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = words.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| with(word.bytes().fold(hash, with), 0));
     1 << (mixed(hash, 0) >> 58)
 }
 

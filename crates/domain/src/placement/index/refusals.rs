@@ -84,6 +84,14 @@ impl Refusals {
         }
     }
 
+    /// Follows what is owned on a worker.
+    pub(super) fn follow_used(&mut self, worker: &Worker, before: &Used) {
+        let Remembered { policy, by_shape, .. } = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (alike, refusal) in by_shape {
+            refusal.follow_used(&Need::of(alike.ask(), policy), worker, before);
+        }
+    }
+
     fn with<T>(&self, ask: impl FnOnce(&mut Remembered) -> T) -> T {
         ask(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -118,10 +126,11 @@ impl Refusal {
         let mut refusal = Self { lot: lot.clone(), fits: 0, tally, could_hold: 0, closest, asked: 0 };
         let index = fleet.index();
         let kinds: Vec<Result<(), Rule>> = index.kinds.all.iter().map(|spec| need.check_kind(spec)).collect();
-        for (worker, like) in fleet.workers().iter().zip(&index.kinds.of_worker) {
+        let known = index.kinds.of_worker.iter().zip(&index.kinds.totals);
+        for (worker, (like, total)) in fleet.workers().iter().zip(known) {
             let is_of_use = need.check_spec_of(&worker.spec, || kinds[like.kind]);
-            refusal.count(is_of_use.and_then(|()| need.check_now(worker, &worker.used)), true);
-            let could_hold = is_of_use.and_then(|()| need.check_room(&worker.spec.total, &Used::default()));
+            refusal.count(is_of_use.and_then(|()| need.check_now(worker.status, total, &worker.used)), true);
+            let could_hold = is_of_use.and_then(|()| need.check_room(total, &Used::default()));
             refusal.could_hold += u64::from(could_hold.is_ok());
         }
         refusal
@@ -132,12 +141,7 @@ impl Refusal {
             && before.status == after.status
             && Arc::ptr_eq(&before.spec, &after.spec)
         {
-            let check = |worker: &Worker| need.check_room(&worker.spec.total, &worker.used);
-            if check(before) != check(after) {
-                self.count(need.check(before, &before.used), false);
-                self.count(need.check(after, &after.used), true);
-            }
-            return;
+            return self.follow_used(need, after, &before.used);
         }
         self.closest = OnceCell::new();
         for (worker, is_there) in [(before, false), (after, true)] {
@@ -146,6 +150,14 @@ impl Refusal {
             if need.check_empty(&worker.spec).is_ok() {
                 add(&mut self.could_hold, is_there);
             }
+        }
+    }
+
+    fn follow_used(&mut self, need: &Need<'_>, worker: &Worker, before: &Used) {
+        let check = |used| need.check_room(&worker.spec.total, used);
+        if check(before) != check(&worker.used) {
+            self.count(need.check(worker, before), false);
+            self.count(need.check(worker, &worker.used), true);
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::most::Most;
-use crate::strategy::Amount;
+use crate::strategy::{Amount, Yardstick};
 
 /// The most entries of a node.
 const ENTRIES_MAX: usize = 16;
@@ -32,14 +32,27 @@ impl Key {
         Self { measure, left: Amount::default(), worker: 0 }
     }
 
-    /// Right behind this worker.
-    pub(in crate::placement) fn next(self) -> Self {
-        Self { worker: self.worker + 1, ..self }
+    /// Where a worker stands of which so much is left.
+    pub(in crate::placement) fn of(worker: usize, left: Amount, yardstick: &Yardstick) -> Self {
+        Self { measure: yardstick.measure(left), left, worker }
     }
 
     /// Behind all workers of which the same is left.
     pub(in crate::placement) fn behind_alike(self) -> Self {
         Self { worker: usize::MAX, ..self }
+    }
+}
+
+/// From which place on, and up to which measure. A search that finds one may narrow what is left to search.
+pub(in crate::placement) struct Span {
+    pub(in crate::placement) from: Key,
+    pub(in crate::placement) measure_max: u64,
+}
+
+impl Span {
+    /// From this place on to the end.
+    pub(in crate::placement) fn from(from: Key) -> Self {
+        Self { from, measure_max: u64::MAX }
     }
 }
 
@@ -53,7 +66,20 @@ pub(in crate::placement) struct Wanted<'a> {
 /// Workers in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tree {
-    root: Arc<Vec<Entry>>,
+    root: Arc<Node>,
+}
+
+/// Some entries in order.
+#[derive(Debug, Default)]
+struct Node(Vec<Entry>);
+
+impl Clone for Node {
+    /// A copy is made to be changed: it has room for all that it may have to hold.
+    fn clone(&self) -> Self {
+        let mut entries = Vec::with_capacity(ENTRIES_MAX + 1);
+        entries.extend_from_slice(&self.0);
+        Self(entries)
+    }
 }
 
 /// A worker, or a node of them.
@@ -62,7 +88,7 @@ struct Entry {
     /// Its key, or the greatest below.
     key: Key,
     most: Most,
-    below: Option<Arc<Vec<Entry>>>,
+    below: Option<Arc<Node>>,
 }
 
 impl Tree {
@@ -73,15 +99,17 @@ impl Tree {
             let nodes = level.chunks(ENTRIES_MAX * 3 / 4).map(|node| Entry::above(node.to_vec()));
             level = nodes.collect();
         }
-        Self { root: Arc::new(level) }
+        Self { root: Arc::new(Node(level)) }
     }
 
-    /// The first with room from `from` on, if none of a measure above `measure_max` comes before it.
-    pub(in crate::placement) fn first(&self, wanted: &Wanted<'_>, from: Key, measure_max: u64) -> Option<Key> {
-        match first(&self.root, wanted, from, measure_max) {
-            ControlFlow::Break(found) => found,
-            ControlFlow::Continue(()) => None,
-        }
+    /// Meets those with room in their order, until all of the span are met or `meet` breaks off.
+    pub(in crate::placement) fn each(
+        &self,
+        wanted: &Wanted<'_>,
+        span: &mut Span,
+        mut meet: impl FnMut(Key, &mut Span) -> ControlFlow<()>,
+    ) {
+        _ = each(&self.root, wanted, span, &mut meet);
     }
 
     /// The last with room.
@@ -92,15 +120,15 @@ impl Tree {
     pub(in crate::placement) fn insert(&mut self, key: Key, most: Most) {
         let root = Arc::make_mut(&mut self.root);
         if let Some(right) = insert(root, Entry { key, most, below: None }) {
-            let left = Entry::above(std::mem::take(root));
-            root.extend([left, right]);
+            let left = Entry::above(std::mem::take(&mut root.0));
+            root.0.extend([left, right]);
         }
     }
 
     pub(in crate::placement) fn remove(&mut self, key: &Key) {
         let root = Arc::make_mut(&mut self.root);
         remove(root, key);
-        if let [Entry { below: Some(only), .. }] = root.as_mut_slice() {
+        if let [Entry { below: Some(only), .. }] = root.0.as_mut_slice() {
             let only = Arc::unwrap_or_clone(std::mem::take(only));
             *root = only;
         }
@@ -115,15 +143,15 @@ impl Tree {
 impl Entry {
     fn above(entries: Vec<Self>) -> Self {
         let key = entries.last().map_or(Key::first_of(0), |last| last.key);
-        Self { key, most: most_of(&entries), below: Some(Arc::new(entries)) }
+        Self { key, most: most_of(&entries), below: Some(Arc::new(Node(entries))) }
     }
 
     /// Knows again what is below.
     fn refresh(&mut self) {
         if let Some(below) = &self.below
-            && let Some(last) = below.last()
+            && let Some(last) = below.0.last()
         {
-            (self.key, self.most) = (last.key, most_of(below));
+            (self.key, self.most) = (last.key, most_of(&below.0));
         }
     }
 }
@@ -132,35 +160,43 @@ fn most_of(entries: &[Entry]) -> Most {
     entries.iter().fold(Most::default(), |most, entry| most.max(&entry.most))
 }
 
-fn first(entries: &[Entry], wanted: &Wanted<'_>, from: Key, measure_max: u64) -> ControlFlow<Option<Key>> {
-    for entry in entries {
-        if entry.most.covers(&wanted.most) && entry.key >= from {
+fn each(
+    node: &Node,
+    wanted: &Wanted<'_>,
+    span: &mut Span,
+    meet: &mut impl FnMut(Key, &mut Span) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    for entry in &node.0 {
+        if entry.most.covers(&wanted.most) && entry.key >= span.from {
             match &entry.below {
-                Some(below) => first(below, wanted, from, measure_max)?,
-                None if entry.key.measure > measure_max => {}
-                None if (wanted.fits)(&entry.key) => return ControlFlow::Break(Some(entry.key)),
+                Some(below) => each(below, wanted, span, meet)?,
+                None if entry.key.measure > span.measure_max => {}
+                None if (wanted.fits)(&entry.key) => meet(entry.key, span)?,
                 None => {}
             }
         }
-        if entry.key.measure > measure_max {
-            return ControlFlow::Break(None);
+        if entry.key.measure > span.measure_max {
+            return ControlFlow::Break(());
         }
     }
     ControlFlow::Continue(())
 }
 
-fn last(entries: &[Entry], wanted: &Wanted<'_>) -> Option<Key> {
-    entries.iter().rev().filter(|entry| entry.most.covers(&wanted.most)).find_map(|entry| match &entry.below {
+fn last(node: &Node, wanted: &Wanted<'_>) -> Option<Key> {
+    node.0.iter().rev().filter(|entry| entry.most.covers(&wanted.most)).find_map(|entry| match &entry.below {
         Some(below) => last(below, wanted),
         None => (wanted.fits)(&entry.key).then_some(entry.key),
     })
 }
 
 /// Answers what has no place in the node any more: its right half.
-fn insert(entries: &mut Vec<Entry>, new: Entry) -> Option<Entry> {
+fn insert(Node(entries): &mut Node, new: Entry) -> Option<Entry> {
     let at = entries.partition_point(|entry| entry.key < new.key);
     let is_leaf = entries.first().is_none_or(|entry| entry.below.is_none());
     if is_leaf {
+        if entries.capacity() == entries.len() {
+            entries.reserve_exact(ENTRIES_MAX + 1 - entries.len());
+        }
         entries.insert(at, new);
     } else {
         let at = at.min(entries.len() - 1);
@@ -176,7 +212,7 @@ fn insert(entries: &mut Vec<Entry>, new: Entry) -> Option<Entry> {
     (entries.len() > ENTRIES_MAX).then(|| Entry::above(entries.split_off(entries.len() / 2)))
 }
 
-fn remove(entries: &mut Vec<Entry>, key: &Key) {
+fn remove(Node(entries): &mut Node, key: &Key) {
     let at = entries.partition_point(|entry| entry.key < *key);
     let Some(entry) = entries.get_mut(at) else { return };
     let Some(below) = &mut entry.below else {
@@ -187,7 +223,7 @@ fn remove(entries: &mut Vec<Entry>, key: &Key) {
     };
     let below = Arc::make_mut(below);
     remove(below, key);
-    match below.len() {
+    match below.0.len() {
         0 => drop(entries.remove(at)),
         1..ENTRIES_MIN => join(entries, at),
         _ => entry.refresh(),
@@ -201,15 +237,15 @@ fn join(entries: &mut Vec<Entry>, at: usize) {
     let Some([Entry { below: Some(a), .. }, Entry { below: Some(b), .. }]) = entries.get(left..left + 2) else {
         return;
     };
-    if a.len() + b.len() > ENTRIES_MAX {
+    if a.0.len() + b.0.len() > ENTRIES_MAX {
         return;
     }
-    let both = a.iter().chain(b.iter()).cloned().collect();
+    let both = a.0.iter().chain(&b.0).cloned().collect();
     entries[left] = Entry::above(both);
     entries.remove(left + 1);
 }
 
-fn renumber(entries: &mut Vec<Entry>, number: &impl Fn(usize) -> usize) {
+fn renumber(Node(entries): &mut Node, number: &impl Fn(usize) -> usize) {
     for entry in entries {
         entry.key.worker = number(entry.key.worker);
         if let Some(below) = &mut entry.below {
