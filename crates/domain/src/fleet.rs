@@ -117,7 +117,9 @@ impl Fleet {
 
     /// Books placements: on which worker, of what ask, and what each owns. Together they are cheaper than one by one.
     pub fn book_all<'a>(&mut self, placed: impl IntoIterator<Item = (&'a WorkerId, &'a Ask, &'a Booking)>) {
-        let mut placed: Vec<_> = placed.into_iter().collect();
+        let placed_in_turn = placed.into_iter();
+        let mut placed = Vec::with_capacity(placed_in_turn.size_hint().1.unwrap_or(0));
+        placed.extend(placed_in_turn);
         for (_, ask, _) in &placed {
             let usage = Usage::of(ask);
             match self.usage.get_mut(&ask.workspace) {

@@ -75,6 +75,12 @@ pub(super) struct Like {
     marks: u64,
 }
 
+impl Like {
+    fn bears(&self, marks: u64) -> bool {
+        self.marks & marks == marks
+    }
+}
+
 /// A worker as its like are.
 #[derive(Debug, Clone)]
 struct Kind(Arc<WorkerSpec>);

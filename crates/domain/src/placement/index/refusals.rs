@@ -6,13 +6,16 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Like;
+use super::most::marks;
 use crate::fleet::{Fleet, Policy};
 use crate::placement::eligibility::Need;
 use crate::placement::reason::{self, Tally};
 use crate::placement::shapes::Alike;
+use crate::request::Labels;
 use crate::resources::Used;
 use crate::wait::{Largest, LotKey, Rule};
-use crate::worker::Worker;
+use crate::worker::{Worker, WorkerSpec};
 
 /// How many shapes are remembered. Each is asked at every change of a worker.
 const SHAPES_MAX: usize = 256;
@@ -126,9 +129,10 @@ impl Refusal {
         let mut refusal = Self { lot: lot.clone(), fits: 0, tally, could_hold: 0, closest, asked: 0 };
         let index = fleet.index();
         let kinds: Vec<Result<(), Rule>> = index.kinds.all.iter().map(|spec| need.check_kind(spec)).collect();
+        let marked = Marked::of(need);
         let known = index.kinds.of_worker.iter().zip(&index.kinds.totals);
         for (worker, (like, total)) in fleet.workers().iter().zip(known) {
-            let is_of_use = need.check_spec_of(&worker.spec, || kinds[like.kind]);
+            let is_of_use = marked.check(like, || kinds[like.kind], &worker.spec);
             refusal.count(is_of_use.and_then(|()| need.check_now(worker.status, total, &worker.used)), true);
             let could_hold = is_of_use.and_then(|()| need.check_room(total, &Used::default()));
             refusal.could_hold += u64::from(could_hold.is_ok());
@@ -173,6 +177,30 @@ impl Refusal {
             return None;
         }
         self.closest.get_or_init(|| reason::closest_worker(need, fleet)).clone()
+    }
+}
+
+/// A need and the marks of what it demands: who lacks one fails without being read.
+struct Marked<'a> {
+    need: &'a Need<'a>,
+    machine: u64,
+    labels: u64,
+}
+
+impl<'a> Marked<'a> {
+    fn of(need: &'a Need<'a>) -> Self {
+        let (labels, machine) = (&need.ask.labels, need.ask.machine.as_ref());
+        Self { need, machine: marks(&Labels::new(), machine), labels: marks(labels, None) }
+    }
+
+    fn check(&self, like: &Like, check_kind: impl Fn() -> Result<(), Rule>, spec: &WorkerSpec) -> Result<(), Rule> {
+        if !like.bears(self.machine) {
+            return Err(Rule::Machine);
+        }
+        if self.need.ask.machine.is_none() && !like.bears(self.labels) {
+            return check_kind().and(Err(Rule::Labels));
+        }
+        self.need.check_spec_of(spec, check_kind)
     }
 }
 
