@@ -7,14 +7,14 @@ use domain::container::Phase;
 use domain::id::{CellName, ContainerId, Revision};
 use domain::model::CALL_ITEMS_MAX;
 use domain::model::backlog::{Depth, InLine, Line, SubmitOutcome};
-use domain::request::{Ask, OrderKey, PRIORITY_STEP, Submission};
+use domain::request::{IfSilent, OrderKey, PRIORITY_STEP, Submission};
 use domain::time::Timestamp;
 use domain::wait::LotKey;
 use ports::{BacklogRepository, PortError, PortResult, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Role;
-use crate::records::{self, Alike, Bytes};
+use crate::records::{self, Asks, Bytes, LOT_BYTES};
 use crate::store::{Store, mark};
 use crate::together::{self, Shareable, Together, latest};
 use crate::{POLL, RedisPorts};
@@ -85,7 +85,7 @@ struct Item<'a> {
     memory: u64,
     gpus: u32,
     milli: u32,
-    if_silent: &'static str,
+    keeps: bool,
     /// By how many milliseconds its priority puts it ahead of its time.
     ahead: i64,
     ask: String,
@@ -99,15 +99,15 @@ fn item(position: usize, submission: &Submission) -> PortResult<Item<'_>> {
     Ok(Item {
         id: submission.id.as_str(),
         position,
-        digest: format!("{:032x}", submission.digest().0),
+        digest: records::digest_text(submission.digest()),
         workspace: ask.workspace.as_str(),
         cpu: ask.cpu_milli,
         memory: ask.memory_mib,
         gpus,
         milli,
-        if_silent: records::if_silent_word(submission.if_silent),
+        keeps: submission.if_silent == IfSilent::Keep,
         ahead: -key.rank,
-        ask: records::text(ask)?,
+        ask: records::ask_rest(ask)?,
         body: records::body_text(&submission.body)?,
     })
 }
@@ -117,11 +117,13 @@ type Place = (i64, u64, u32);
 
 /// A place as scripts can write it down. What lies beyond all that they can is at the end that it is nearest to.
 fn place(key: OrderKey) -> Option<Place> {
-    (key.rank >= -RANK_BIAS).then_some((key.rank, key.revision.0, key.position.min(u32::from(u16::MAX))))
+    (key.rank >= -RANK_BIAS).then_some((key.rank.min(RANK_MAX), key.revision.0, key.position.min(u32::from(u16::MAX))))
 }
 
 /// Ranks go below 0 by at most the worth of a priority; see `place_in_line` in `lua/cell.lua`.
 const RANK_BIAS: i64 = 1 << 33;
+/// No rank is beyond this, and it can be written down.
+const RANK_MAX: i64 = 1 << 54;
 const _: () = assert!(PRIORITY_STEP.as_millis() * 100 < RANK_BIAS.unsigned_abs() as u128);
 
 #[derive(Serialize)]
@@ -148,21 +150,25 @@ fn pairs<'a>((members, rows): &'a Waiting, prefix: usize) -> impl Iterator<Item 
     members.iter().zip(rows).map(move |(member, row)| (member.0.get(prefix..).unwrap_or_default(), row.0))
 }
 
+/// A number of its bytes, the highest first.
+fn number(bytes: [u8; 7]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// Where one waits, as the tables of who waits are sorted: its place, and its id.
 fn standing(member: &[u8]) -> Result<(OrderKey, &str), Source> {
-    let (rank, rest) = member.split_first_chunk::<8>().ok_or("it has no rank")?;
+    let (rank, rest) = member.split_first_chunk::<7>().ok_or("it has no rank")?;
     let (revision, rest) = rest.split_first_chunk::<7>().ok_or("it has no revision")?;
     let (position, id) = rest.split_first_chunk::<2>().ok_or("it has no position")?;
-    let revision = revision.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let key = OrderKey {
-        rank: i64::from_be_bytes(*rank) - RANK_BIAS,
-        revision: Revision(revision),
+        rank: i64::try_from(number(*rank))? - RANK_BIAS,
+        revision: Revision(number(*revision)),
         position: u32::from(u16::from_be_bytes(*position)),
     };
     Ok((key, std::str::from_utf8(id)?))
 }
 
-fn waiting(asks: &mut Alike<Ask>, id: &str, row: &[u8]) -> PortResult<InLine> {
+fn waiting(asks: &mut Asks, id: &str, row: &[u8]) -> PortResult<InLine> {
     Ok(records::container_among(asks, id, row)?.into())
 }
 
@@ -171,10 +177,9 @@ fn bad_member(source: Source) -> PortError {
 }
 
 /// The members of a lot that can be decoded, and where the last that was read stands.
-fn members(lot: &LotKey, read: &Waiting) -> PortResult<(Vec<InLine>, Option<OrderKey>)> {
-    let (mut members, mut last, mut asks) = (Vec::new(), None, Alike::default());
-    let prefix = records::lot_name(lot).len() + 1;
-    for (member, row) in pairs(read, prefix) {
+fn members(read: &Waiting) -> PortResult<(Vec<InLine>, Option<OrderKey>)> {
+    let (mut members, mut last, mut asks) = (Vec::new(), None, Asks::default());
+    for (member, row) in pairs(read, LOT_BYTES) {
         let (key, id) = standing(member).map_err(bad_member)?;
         members.extend(waiting(&mut asks, id, row).ok());
         last = Some(key);
@@ -211,7 +216,7 @@ impl RedisPorts {
             let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
             let read: Read = answer.read()?;
             let Some(page) = read.lots.first() else { return Ok(()) };
-            let (more, last) = members(lot, page)?;
+            let (more, last) = members(page)?;
             found.extend(more);
             let count = page.0.len();
             if count < limit {
@@ -274,7 +279,7 @@ impl BacklogRepository for RedisPorts {
         let answer = self.store.run(Role::Planner, cell, &self.store.scripts.next, &next).await?;
         let read: Read = answer.read()?;
         let mut line = Line { ready: Vec::new(), lots: Vec::new(), corrupt: Vec::new(), mark: mark(read.mark) };
-        let mut asks = Alike::default();
+        let mut asks = Asks::default();
         for (member, row) in pairs(&read.ready, 0) {
             let (key, id) = standing(member).map_err(bad_member)?;
             match waiting(&mut asks, id, row) {
@@ -283,7 +288,7 @@ impl BacklogRepository for RedisPorts {
             }
         }
         for ((lot, count), page) in lots.into_iter().zip(&read.lots) {
-            let (mut found, last) = members(&lot, page)?;
+            let (mut found, last) = members(page)?;
             let (wanted, count) = (count.min(CALL_ITEMS_MAX), page.0.len());
             if found.len() < count && count == wanted {
                 self.read_on(cell, &lot, wanted, last, &mut found).await?;
@@ -299,3 +304,6 @@ impl BacklogRepository for RedisPorts {
         Ok(heights.revision)
     }
 }
+
+#[cfg(test)]
+mod tests;

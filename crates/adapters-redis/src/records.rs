@@ -12,7 +12,7 @@ use domain::container::{ContainerRow, EndRecord, Phase, Placement, State, StopCa
 use domain::id::{Attempt, ContainerId, History, Incarnation, Revision, WorkerId, WorkerKey, Workspace};
 use domain::model::UsageRow;
 use domain::quota::Usage;
-use domain::request::{Ask, Body, Digest, IfSilent, OrderKey};
+use domain::request::{Ask, Body, Digest, IfSilent, OrderKey, Shape};
 use domain::resources::{Booking, Used};
 use domain::time::Timestamp;
 use domain::wait::{LotKey, LotRow, Why};
@@ -108,18 +108,44 @@ struct ContainerRecord<'a> {
     changed: u64,
     #[serde(borrow)]
     over: Maybe<OverRecord<'a>>,
-    _workspace: &'a str,
-    _cpu: u64,
-    _memory: u64,
+    workspace: &'a str,
+    cpu: u64,
+    memory: u64,
     _gpus: u32,
     _milli: u32,
-    silent: &'a str,
-    rank: i64,
+    keeps: bool,
+    ahead: i64,
     revision: u64,
     position: u32,
     submitted: u64,
     digest: &'a str,
     ask: &'a str,
+}
+
+/// What is asked: `rest` is empty where it is nothing but cpu and memory.
+#[derive(Deserialize)]
+struct AskRecord<'a> {
+    workspace: &'a str,
+    cpu: u64,
+    memory: u64,
+    rest: &'a str,
+}
+
+impl AskRecord<'_> {
+    fn read(&self) -> Result<Ask, Source> {
+        if self.rest.is_empty() {
+            return Ok(Ask::plain(Workspace::new(self.workspace)?, self.cpu, self.memory));
+        }
+        Ok(Ask::decode("what is asked", self.rest.as_bytes())?)
+    }
+}
+
+/// What is asked, as far as a record does not say it in other fields.
+pub(crate) fn ask_rest(ask: &Ask) -> PortResult<String> {
+    if *ask == Ask::plain(ask.workspace.clone(), ask.cpu_milli, ask.memory_mib) {
+        return Ok(String::new());
+    }
+    text(ask)
 }
 
 #[derive(Deserialize)]
@@ -179,29 +205,82 @@ impl<T: Row> Alike<T> {
     }
 }
 
+/// What was asked last, for the many that ask alike: they share one value, and one shape.
+#[derive(Default)]
+pub(crate) struct Asks(Option<LastAsk>);
+
+struct LastAsk {
+    rest: String,
+    ask: Arc<Ask>,
+    shape: Option<Shape>,
+}
+
+impl LastAsk {
+    fn is_said_by(&self, record: &AskRecord) -> bool {
+        let is_alike = || {
+            let ask = &*self.ask;
+            (ask.workspace.as_str(), ask.cpu_milli, ask.memory_mib) == (record.workspace, record.cpu, record.memory)
+        };
+        self.rest == record.rest && (!self.rest.is_empty() || is_alike())
+    }
+
+    fn shape(&mut self) -> Shape {
+        self.shape.get_or_insert_with(|| self.ask.shape()).clone()
+    }
+}
+
+impl Asks {
+    fn read(&mut self, record: &AskRecord) -> Result<&mut LastAsk, Source> {
+        let last = match self.0.take() {
+            Some(last) if last.is_said_by(record) => last,
+            _ => LastAsk { rest: record.rest.to_owned(), ask: Arc::new(record.read()?), shape: None },
+        };
+        Ok(self.0.insert(last))
+    }
+}
+
+/// How many characters a digest takes, of seven bits each: rows are text to those who pass them on.
+const DIGEST_CHARS: usize = 19;
+
+/// A digest as it is kept.
+pub(crate) fn digest_text(digest: Digest) -> String {
+    let bits = |at: usize| (digest.0 >> (7 * at)).to_le_bytes()[0] & 0x7f;
+    (0..DIGEST_CHARS).map(|at| char::from(bits(at))).collect()
+}
+
+fn digest(text: &str) -> Result<Digest, Source> {
+    if text.len() != DIGEST_CHARS || !text.is_ascii() {
+        return Err(format!("{text:?} is no digest").into());
+    }
+    Ok(Digest(text.bytes().rev().fold(0, |digest, bits| digest << 7 | u128::from(bits))))
+}
+
 /// A container from its record.
 pub(crate) fn container(id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
-    container_among(&mut Alike::default(), id, bytes)
+    container_among(&mut Asks::default(), id, bytes)
 }
 
 /// A container from its record, after others.
-pub(crate) fn container_among(asks: &mut Alike<Ask>, id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
+pub(crate) fn container_among(asks: &mut Asks, id: &str, bytes: &[u8]) -> PortResult<ContainerRow> {
     read_container(asks, id, bytes).map_err(|source| PortError::corrupt(format!("container {id}"), source))
 }
 
-fn read_container(asks: &mut Alike<Ask>, id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
+fn read_container(asks: &mut Asks, id: &str, bytes: &[u8]) -> Result<ContainerRow, Source> {
     let record: ContainerRecord = rmp_serde::from_slice(bytes)?;
     checked_version(record.version)?;
-    let key = OrderKey { rank: record.rank, revision: Revision(record.revision), position: record.position };
+    let rank = i64::try_from(record.submitted)?.saturating_sub(record.ahead);
+    let key = OrderKey { rank, revision: Revision(record.revision), position: record.position };
+    let ContainerRecord { workspace, cpu, memory, ask: rest, .. } = record;
+    let last = asks.read(&AskRecord { workspace, cpu, memory, rest })?;
     let place = record.place.0.map(placement).transpose()?;
     Ok(ContainerRow {
         id: ContainerId::new(id)?,
-        digest: Digest(u128::from_str_radix(record.digest, 16)?),
-        ask: asks.read("what is asked", record.ask)?,
-        if_silent: if_silent(record.silent)?,
+        digest: digest(record.digest)?,
+        ask: Arc::clone(&last.ask),
+        if_silent: if record.keeps { IfSilent::Keep } else { IfSilent::Stop },
         key,
         submitted: Timestamp(record.submitted),
-        state: state(record.state, record.lot, place.as_ref(), record.cause)?,
+        state: state(record.state, record.lot, last, place.as_ref(), record.cause)?,
         attempt: Attempt(record.attempt),
         placed_in: present(record.placed_in, History::from_random),
         failures: record.failures,
@@ -236,10 +315,11 @@ fn end_record(record: &OverRecord) -> Result<EndRecord, Source> {
     })
 }
 
-fn state(word: &str, lot: &str, place: Option<&Placement>, cause: &str) -> Result<State, Source> {
+fn state(word: &str, lot: &str, ask: &mut LastAsk, place: Option<&Placement>, cause: &str) -> Result<State, Source> {
     let placed = || place.cloned().ok_or("it owns no room");
     Ok(match phase(word)? {
         Phase::Pending if lot.is_empty() => State::Pending(Waiting::Ready),
+        Phase::Pending if lot == OWN_LOT => State::Pending(Waiting::Parked(LotKey::Shape(ask.shape()))),
         Phase::Pending => State::Pending(Waiting::Parked(lot_key(lot)?)),
         Phase::Placed => State::Placed(placed()?),
         Phase::Starting => State::Starting(placed()?),
@@ -258,23 +338,13 @@ pub(crate) fn phase(word: &str) -> Result<Phase, Source> {
     found.ok_or_else(|| NoWord(word.to_owned(), "phase").into())
 }
 
-fn if_silent(word: &str) -> Result<IfSilent, Source> {
-    match word {
-        "stop" => Ok(IfSilent::Stop),
-        "keep" => Ok(IfSilent::Keep),
-        _ => Err(NoWord(word.to_owned(), "rule for silence").into()),
-    }
-}
+/// How a row names the lot of its own shape, where it asks for nothing but cpu and memory.
+const OWN_LOT: &str = "=";
 
-/// How a silence rule is written.
-pub(crate) fn if_silent_word(if_silent: IfSilent) -> &'static str {
-    match if_silent {
-        IfSilent::Stop => "stop",
-        IfSilent::Keep => "keep",
-    }
-}
+/// How many bytes stand before the place in line of who is parked: they stand for the lot.
+pub(crate) const LOT_BYTES: usize = 10;
 
-/// How a lot is named: by the bytes of this text lots also sort in the table of who is parked.
+/// How a lot is named.
 pub(crate) fn lot_name(key: &LotKey) -> String {
     match key {
         LotKey::Shape(shape) => format!("shape:{shape}"),
@@ -291,7 +361,7 @@ pub(crate) fn lot_key(name: &str) -> Result<LotKey, Source> {
         ("corrupt", _) => LotKey::Corrupt,
         ("keep", _) => LotKey::Keep,
         ("stop", _) => LotKey::Stop,
-        (_, Some(("shape", shape))) => LotKey::Shape(domain::request::Shape::from_text(shape)),
+        (_, Some(("shape", shape))) => LotKey::Shape(Shape::from_text(shape)),
         (_, Some(("quota", workspace))) => LotKey::Quota(Workspace::new(workspace)?),
         _ => return Err(NoWord(name.to_owned(), "lot").into()),
     })
@@ -376,7 +446,7 @@ struct LotRecord<'a> {
     revision: u64,
     position: u32,
     #[serde(borrow)]
-    ask: Maybe<&'a str>,
+    ask: Maybe<AskRecord<'a>>,
     why: &'a str,
     changed: u64,
 }
@@ -389,7 +459,7 @@ pub(crate) fn lot(name: &str, bytes: &[u8]) -> PortResult<LotRow> {
 fn read_lot(name: &str, bytes: &[u8]) -> Result<LotRow, Source> {
     let record: LotRecord = rmp_serde::from_slice(bytes)?;
     checked_version(record.version)?;
-    let ask = record.ask.0.map(|ask| Ask::decode("what is asked", ask.as_bytes())).transpose()?;
+    let ask = record.ask.0.map(|ask| ask.read()).transpose()?;
     Ok(LotRow {
         key: lot_key(name)?,
         ask: ask.map(Arc::new),

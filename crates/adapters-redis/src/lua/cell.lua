@@ -153,18 +153,17 @@ local function is_before(a, b)
   return #a < #b
 end
 
--- A place in line as bytes that sort as places do: rank, revision, position.
+-- A place in line as bytes that sort as places do: rank, revision, position. The first is never 255.
 local RANK_BIAS = 8589934592 -- ranks go below 0 by at most the worth of a priority of 100
-local PLACE_BYTES = 17
-
+local PLACE_BYTES = 16
 
 local function place_in_line(rank, revision, position)
-  return struct.pack('>I8I7I2', rank + RANK_BIAS, revision, position)
+  return struct.pack('>I7I7I2', rank + RANK_BIAS, revision, position)
 end
 
 -- A place in line and what stands there, read back from `member` beginning at `from`.
 local function read_place(member, from)
-  local rank, revision, position = struct.unpack('>I8I7I2', member, from)
+  local rank, revision, position = struct.unpack('>I7I7I2', member, from)
   return rank - RANK_BIAS, revision, position, string.sub(member, from + PLACE_BYTES)
 end
 
@@ -178,8 +177,22 @@ local function read_ready(after, limit)
   return call('ZRANGEBYLEX', READY, after and lower_bound('', after) or '-', '+', 'LIMIT', 0, limit)
 end
 
+-- What stands before the places of a lot's requests, and of no other lot's: so many bytes of the SHA-1 of its name.
+local LOT_BYTES = 10
+local lot_prefixes = {}
+
+local function lot_prefix(lot)
+  local prefix = lot_prefixes[lot]
+  if not prefix then
+    local digits = redis.sha1hex(lot)
+    prefix = struct.pack('>I5I5', tonumber(string.sub(digits, 1, 10), 16), tonumber(string.sub(digits, 11, 20), 16))
+    lot_prefixes[lot] = prefix
+  end
+  return prefix
+end
+
 -- The requests of a lot after a place in line, first in line first, each as its place and its id.
 local function read_parked(lot, after, limit)
-  local prefix = lot .. '\0'
-  return call('ZRANGEBYLEX', PARKED, lower_bound(prefix, after), '(' .. lot .. '\1', 'LIMIT', 0, limit)
+  local prefix = lot_prefix(lot)
+  return call('ZRANGEBYLEX', PARKED, lower_bound(prefix, after), '(' .. prefix .. '\255', 'LIMIT', 0, limit)
 end

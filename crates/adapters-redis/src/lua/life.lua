@@ -93,7 +93,7 @@ local function give_back_all(worker_id, limit, is_certain)
     local row = legible(id)
     if row then
       local stops = not is_taken(row) or row[C.state] == 'stopping' and row[C.cause] == 'stop'
-      if is_certain or row[C.silent] ~= 'keep' or stops then
+      if is_certain or not row[C.keeps] or stops then
         if moved == limit then
           return { 'more', moved }
         end

@@ -47,8 +47,8 @@ local function end_stopped()
   while true do
     local page = read_parked(STOP, after, ITEMS_MAX)
     for _, member in ipairs(page) do
-      after = string.sub(member, #STOP + 2, #STOP + 1 + PLACE_BYTES)
-      local id = string.sub(member, #STOP + 2 + PLACE_BYTES)
+      after = string.sub(member, 1 + LOT_BYTES, LOT_BYTES + PLACE_BYTES)
+      local id = string.sub(member, 1 + LOT_BYTES + PLACE_BYTES)
       local row = legible(id)
       if row and not may_run_unseen(row) then
         if moved == asked.limit then

@@ -24,7 +24,7 @@ end
 
 local lots = {}
 for at, lot in ipairs(asked.lots) do
-  lots[at] = with_rows(read_parked(lot[1], place_of(lot[3]), lot[2]), #lot[1] + 2 + PLACE_BYTES)
+  lots[at] = with_rows(read_parked(lot[1], place_of(lot[3]), lot[2]), 1 + LOT_BYTES + PLACE_BYTES)
 end
 local ready = with_rows(read_ready(place_of(asked.after), asked.limit), 1 + PLACE_BYTES)
 return pack({ done = { ready = ready, lots = lots, mark = { cell[K.history], cell[K.revision] } } })

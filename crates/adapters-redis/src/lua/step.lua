@@ -4,8 +4,8 @@
 -- A container's row.
 local C = {
   state = 2, lot = 3, place = 4, cause = 5, attempt = 6, placed_in = 7, failures = 8, placed_at = 9, taken_at = 10,
-  running_at = 11, changed = 12, over = 13, workspace = 14, cpu = 15, memory = 16, gpus = 17, milli = 18, silent = 19,
-  rank = 20, revision = 21, position = 22, submitted = 23, digest = 24, ask = 25,
+  running_at = 11, changed = 12, over = 13, workspace = 14, cpu = 15, memory = 16, gpus = 17, milli = 18, keeps = 19,
+  ahead = 20, revision = 21, position = 22, submitted = 23, digest = 24, ask = 25,
 }
 -- A container's place on a worker.
 local P = {
@@ -37,6 +37,7 @@ local U = {
 local GPU_WHOLE = 1000
 
 local KEEP, STOP, CORRUPT = 'keep', 'stop', 'corrupt' -- lots that are one of a kind
+local OWN = '=' -- in a row: the lot of its own shape
 local NO_WORKERS = '1"no_workers"' -- why the requests of a lot wait of whom nobody has said why
 
 local cell, cell_before = read_cell()
@@ -78,15 +79,15 @@ local WORKER_FIELDS = 20
 
 -- A container's row of its fields, in the order of C. The sums fail if something is no number.
 local function container_row(rest, version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at,
-  running_at, changed, over, workspace, cpu, memory, gpus, milli, silent, rank, submitted_in, position, submitted, digest,
+  running_at, changed, over, workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in, position, submitted, digest,
   ask)
-  local sum = attempt + placed_in + failures + placed_at + taken_at + running_at + cpu + memory + gpus + milli + rank
+  local sum = attempt + placed_in + failures + placed_at + taken_at + running_at + cpu + memory + gpus + milli + ahead
     + submitted_in + position + submitted
   return sum and rest == -1 and version == VERSION and PHASE[state] and type(lot) == 'string' and type(cause) == 'string'
-    and type(workspace) == 'string' and type(silent) == 'string' and type(ask) == 'string'
+    and type(workspace) == 'string' and type(keeps) == 'boolean' and type(ask) == 'string'
     and (not place or is_place(place)) and (not over or is_text(over[E.what])) and {
       version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at, running_at, changed, over,
-      workspace, cpu, memory, gpus, milli, silent, rank, submitted_in, position, submitted, digest, ask,
+      workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in, position, submitted, digest, ask,
     }
 end
 
@@ -230,6 +231,51 @@ local function usage_of(workspace)
   return row ~= ILLEGIBLE and row or row == ILLEGIBLE and corrupt('the usage of ' .. workspace)
 end
 
+local function within(some, key)
+  local found = some[key]
+  if not found then
+    found = {}
+    some[key] = found
+  end
+  return found
+end
+
+-- The lot of a request's own shape, spelt as the domain spells shapes; false if it asks for more than cpu and memory.
+local OWN_LOT = 'shape:%s cpu=%.0f mem=%.0f'
+local own_lots = {}
+
+local function own_lot(row)
+  if row[C.ask] ~= '' then
+    return false
+  end
+  local workspace, cpu, memory = row[C.workspace], row[C.cpu], row[C.memory]
+  local alike = within(within(own_lots, workspace), cpu)
+  local name = alike[memory]
+  if not name then
+    name = string.format(OWN_LOT, workspace, cpu, memory)
+    alike[memory] = name
+  end
+  return name
+end
+
+-- A lot by its name as a row keeps it, and the other way about.
+local function kept_lot(row, name)
+  return name == own_lot(row) and OWN or name
+end
+
+local function lot_named(row, kept)
+  return kept == OWN and own_lot(row) or kept
+end
+
+-- What a request asks, as lots keep it.
+local function ask_of(row)
+  return { row[C.workspace], row[C.cpu], row[C.memory], row[C.ask] }
+end
+
+local function standing_of(row)
+  return place_in_line(row[C.submitted] - row[C.ahead], row[C.revision], row[C.position])
+end
+
 local function touch_lot(key)
   local touched = lots[key]
   if not touched then
@@ -357,7 +403,7 @@ local function follow_lot(row, old, new, why)
   if old == new then
     return
   end
-  local key = place_in_line(row[C.rank], row[C.revision], row[C.position])
+  local key = standing_of(row)
   if old ~= '' then
     local lot = lots[old]
     if lot.joined[key] then
@@ -374,7 +420,7 @@ local function follow_lot(row, old, new, why)
       lot.left[key] = nil
       lot.left_count = lot.left_count - 1
     else
-      lot.joined[key] = { row[C.rank], row[C.revision], row[C.position], row[C.ask] }
+      lot.joined[key] = { row[C.submitted] - row[C.ahead], row[C.revision], row[C.position], row }
       lot.joined_count = lot.joined_count + 1
     end
     lot.why = why or lot.why
@@ -412,20 +458,21 @@ end
 -- `place` is nil for a state that owns no room, `lot` nil for a request that is ready. All that this reads is read first.
 local function move(id, row, state, place, lot, cause, why)
   local old, new_lot = row[C.place], lot or ''
+  local lot_before, lot_after = lot_named(row, row[C.lot]), lot_named(row, new_lot)
   if old or place then
     local _ = old and (worker(old[P.worker]) or corrupt('the owner of container ' .. id))
     _ = place and (worker(place[P.worker]) or corrupt('the owner of container ' .. id))
     usage_of(row[C.workspace])
   end
-  if row[C.lot] ~= '' then
-    touch_lot(row[C.lot])
+  if lot_before ~= '' then
+    touch_lot(lot_before)
   end
-  if new_lot ~= '' then
-    touch_lot(new_lot)
+  if lot_after ~= '' then
+    touch_lot(lot_after)
   end
   remember(id, row)
   follow_ownership(row, old, place)
-  follow_lot(row, row[C.lot], new_lot, why)
+  follow_lot(row, lot_before, lot_after, why)
   follow_counts(row[C.state], row[C.lot], state, new_lot)
   row[C.state], row[C.place], row[C.lot], row[C.cause] = state, place or false, new_lot, cause or ''
 end
@@ -491,7 +538,7 @@ end
 
 -- Whether a container may run on a worker that has not said so in this history.
 local function may_run_unseen(row)
-  return cell[K.settling] or row[C.silent] == 'keep' and cell[K.away] > 0
+  return cell[K.settling] or row[C.keeps] and cell[K.away] > 0
 end
 
 -- Whether its worker may have been told of a container: of what was placed in an earlier history, who knows.
@@ -551,11 +598,11 @@ end
 
 -- Where a request waits: the table, and the member.
 local function waits_at(id, row, lot)
-  local standing = place_in_line(row[C.rank], row[C.revision], row[C.position]) .. id
+  local standing = standing_of(row) .. id
   if lot == '' then
     return READY, standing
   end
-  return PARKED, lot .. '\0' .. standing
+  return PARKED, lot_prefix(lot_named(row, lot)) .. standing
 end
 
 local function owns_at(id, place)
@@ -631,15 +678,14 @@ local function first_who_stayed(key, touched)
   if not touched.left[place_in_line(before[L.rank], before[L.revision], before[L.position])] then
     return { before[L.rank], before[L.revision], before[L.position], before[L.ask] }
   end
-  local prefix = #key + 1
   for _, member in ipairs(read_parked(key, nil, touched.left_count + 1)) do
-    local rank, submitted_in, position, id = read_place(member, prefix + 1)
+    local rank, submitted_in, position, id = read_place(member, 1 + LOT_BYTES)
     if not touched.left[place_in_line(rank, submitted_in, position)] then
       -- All in the lot of a shape ask the same; in another lot the next may ask something else.
       local ask = false
       if key == KEEP or key == STOP or string.sub(key, 1, 6) == 'quota:' then
         local row = legible(id)
-        ask = row and row[C.ask]
+        ask = row and ask_of(row)
       end
       return { rank, submitted_in, position, ask }
     end
@@ -663,9 +709,10 @@ local function write_lot(key, touched)
   local before = touched.before
   local count = (before and before[L.count] or 0) + touched.joined_count - touched.left_count
   local first = first_who_stayed(key, touched)
+  local ask, earliest = first and first[4], false
   for _, joined in pairs(touched.joined) do
     if not first or is_first(joined, first) then
-      first = joined
+      first, earliest = joined, joined[4]
     end
   end
   if not first or count <= 0 then
@@ -676,7 +723,7 @@ local function write_lot(key, touched)
     end
     return
   end
-  local ask = first[4] or before and before[L.ask] or false
+  ask = earliest and ask_of(earliest) or ask or before and before[L.ask] or false
   local why = touched.why or before and before[L.why] or NO_WORKERS
   write_pair('HSET', LOTS, key, pack({ VERSION, count, first[1], first[2], first[3], ask, why, revision }))
   write_pair('ZADD', FLEET, score, 'c2' .. key)
@@ -774,7 +821,7 @@ local function finish()
   end
   for _, parked in ipairs(parked_corrupt) do
     write('ZREM', READY, parked)
-    write_pair('ZADD', PARKED, '0', CORRUPT .. '\0' .. parked)
+    write_pair('ZADD', PARKED, '0', lot_prefix(CORRUPT) .. parked)
   end
   for _, name in ipairs(gone) do
     write_pair('ZADD', FLEET, score, string.format('g%s\0%.0f', name, revision))

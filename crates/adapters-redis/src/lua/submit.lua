@@ -7,7 +7,7 @@ return answer(function()
     if not row then
       containers[item.id] = {
         VERSION, 'pending', '', false, '', 0, -1, 0, -1, -1, -1, revision, false, item.workspace, item.cpu, item.memory,
-        item.gpus, item.milli, item.if_silent, now - item.ahead, revision, item.position, now, item.digest, item.ask,
+        item.gpus, item.milli, item.keeps, item.ahead, revision, item.position, now, item.digest, item.ask,
       }
       new_bodies[item.id] = item.body
       remember(item.id)
