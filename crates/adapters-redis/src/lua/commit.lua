@@ -98,19 +98,18 @@ local function decide(decision)
     return park_corrupt(id, decision)
   end
   local row = legible(id)
-  local lot = row and kind == 'park' and kept_lot(row, decision[4])
   if not row then
     return 'not_pending'
   elseif kind == 'place' and row[C.attempt] == attempt + 1 then
     -- Whoever decides anew after a lost answer may have chosen another worker.
     local is_elsewhere = row[C.place] and row[C.place][P.worker] ~= decision[4]
     return is_elsewhere and 'not_pending' or 'already_done'
-  elseif kind == 'park' and row[C.lot] == lot then
+  elseif kind == 'park' and row[C.lot] == decision[4] then
     return 'already_done'
   elseif row[C.attempt] ~= attempt or row[C.state] ~= 'pending' or row[C.lot] == STOP then
     return 'not_pending'
   elseif kind == 'park' then
-    move(id, row, 'pending', nil, lot, nil, decision[5])
+    move(id, row, 'pending', nil, decision[4], nil, decision[5])
     return 'done'
   end
   return place(id, row, decision)

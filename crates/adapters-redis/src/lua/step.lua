@@ -77,6 +77,39 @@ end
 local CONTAINER_FIELDS = 25
 local WORKER_FIELDS = 20
 
+local function within(some, key)
+  local found = some[key] or {}
+  some[key] = found
+  return found
+end
+
+-- The lot of the shape of who asks for nothing but cpu and memory, spelt as the domain spells shapes. Rows leave it out.
+local OWN_LOT = 'shape:%s cpu=%.0f mem=%.0f'
+local own_lots = {}
+
+local function own_lot(workspace, cpu, memory)
+  local alike = own_lots[workspace]
+  alike = alike and alike[cpu]
+  local name = alike and alike[memory]
+  if not name then
+    name = string.format(OWN_LOT, workspace, cpu, memory)
+    within(within(own_lots, workspace), cpu)[memory] = name
+  end
+  return name
+end
+
+-- A container's row as it is kept.
+local function packed_container(row)
+  local lot = row[C.lot]
+  if lot == '' or row[C.ask] ~= '' or lot ~= own_lot(row[C.workspace], row[C.cpu], row[C.memory]) then
+    return pack(row)
+  end
+  row[C.lot] = OWN
+  local packed = pack(row)
+  row[C.lot] = lot
+  return packed
+end
+
 -- A container's row of its fields, in the order of C. The sums fail if something is no number.
 local function container_row(rest, version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at,
   running_at, changed, over, workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in, position, submitted, digest,
@@ -86,8 +119,9 @@ local function container_row(rest, version, state, lot, place, cause, attempt, p
   return sum and rest == -1 and version == VERSION and PHASE[state] and type(lot) == 'string' and type(cause) == 'string'
     and type(workspace) == 'string' and type(keeps) == 'boolean' and type(ask) == 'string'
     and (not place or is_place(place)) and (not over or is_text(over[E.what])) and {
-      version, state, lot, place, cause, attempt, placed_in, failures, placed_at, taken_at, running_at, changed, over,
-      workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in, position, submitted, digest, ask,
+      version, state, lot == OWN and own_lot(workspace, cpu, memory) or lot, place, cause, attempt, placed_in, failures,
+      placed_at, taken_at, running_at, changed, over, workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in,
+      position, submitted, digest, ask,
     }
 end
 
@@ -229,42 +263,6 @@ local function usage_of(workspace)
     usage_before[workspace] = row and row ~= ILLEGIBLE and { row[U.cpu], row[U.memory], row[U.gpu], row[U.containers] }
   end
   return row ~= ILLEGIBLE and row or row == ILLEGIBLE and corrupt('the usage of ' .. workspace)
-end
-
-local function within(some, key)
-  local found = some[key]
-  if not found then
-    found = {}
-    some[key] = found
-  end
-  return found
-end
-
--- The lot of a request's own shape, spelt as the domain spells shapes; false if it asks for more than cpu and memory.
-local OWN_LOT = 'shape:%s cpu=%.0f mem=%.0f'
-local own_lots = {}
-
-local function own_lot(row)
-  if row[C.ask] ~= '' then
-    return false
-  end
-  local workspace, cpu, memory = row[C.workspace], row[C.cpu], row[C.memory]
-  local alike = within(within(own_lots, workspace), cpu)
-  local name = alike[memory]
-  if not name then
-    name = string.format(OWN_LOT, workspace, cpu, memory)
-    alike[memory] = name
-  end
-  return name
-end
-
--- A lot by its name as a row keeps it, and the other way about.
-local function kept_lot(row, name)
-  return name == own_lot(row) and OWN or name
-end
-
-local function lot_named(row, kept)
-  return kept == OWN and own_lot(row) or kept
 end
 
 -- What a request asks, as lots keep it.
@@ -458,21 +456,20 @@ end
 -- `place` is nil for a state that owns no room, `lot` nil for a request that is ready. All that this reads is read first.
 local function move(id, row, state, place, lot, cause, why)
   local old, new_lot = row[C.place], lot or ''
-  local lot_before, lot_after = lot_named(row, row[C.lot]), lot_named(row, new_lot)
   if old or place then
     local _ = old and (worker(old[P.worker]) or corrupt('the owner of container ' .. id))
     _ = place and (worker(place[P.worker]) or corrupt('the owner of container ' .. id))
     usage_of(row[C.workspace])
   end
-  if lot_before ~= '' then
-    touch_lot(lot_before)
+  if row[C.lot] ~= '' then
+    touch_lot(row[C.lot])
   end
-  if lot_after ~= '' then
-    touch_lot(lot_after)
+  if new_lot ~= '' then
+    touch_lot(new_lot)
   end
   remember(id, row)
   follow_ownership(row, old, place)
-  follow_lot(row, lot_before, lot_after, why)
+  follow_lot(row, row[C.lot], new_lot, why)
   follow_counts(row[C.state], row[C.lot], state, new_lot)
   row[C.state], row[C.place], row[C.lot], row[C.cause] = state, place or false, new_lot, cause or ''
 end
@@ -602,7 +599,7 @@ local function waits_at(id, row, lot)
   if lot == '' then
     return READY, standing
   end
-  return PARKED, lot_prefix(lot_named(row, lot)) .. standing
+  return PARKED, lot_prefix(lot) .. standing
 end
 
 local function owns_at(id, place)
@@ -636,7 +633,7 @@ end
 
 local function write_container(id, before)
   local row = containers[id]
-  if before[1] == row[C.state] and pack(row) == container_bytes[id] then
+  if before[1] == row[C.state] and before[2] == row[C.lot] and packed_container(row) == container_bytes[id] then
     return
   end
   row[C.changed] = revision
@@ -655,7 +652,7 @@ local function write_container(id, before)
     end
   end
   write_pair('ZADD', CHANGES, score, id)
-  container_written[id] = pack(row)
+  container_written[id] = packed_container(row)
   write_pair('HSET', CONTAINERS, id, container_written[id])
 end
 
