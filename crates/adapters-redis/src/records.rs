@@ -94,7 +94,8 @@ fn present<T>(number: i64, make: impl FnOnce(u64) -> T) -> Option<T> {
 #[derive(Deserialize)]
 struct ContainerRecord<'a> {
     version: u8,
-    state: &'a str,
+    /// Counted from 1, in the order of [`Phase::ALL`].
+    state: usize,
     lot: &'a str,
     #[serde(borrow)]
     place: Maybe<PlaceRecord<'a>>,
@@ -315,9 +316,10 @@ fn end_record(record: &OverRecord) -> Result<EndRecord, Source> {
     })
 }
 
-fn state(word: &str, lot: &str, ask: &mut LastAsk, place: Option<&Placement>, cause: &str) -> Result<State, Source> {
+fn state(number: usize, lot: &str, ask: &mut LastAsk, place: Option<&Placement>, cause: &str) -> Result<State, Source> {
     let placed = || place.cloned().ok_or("it owns no room");
-    Ok(match phase(word)? {
+    let phase = number.checked_sub(1).and_then(|index| Phase::ALL.get(index)).copied();
+    Ok(match phase.ok_or_else(|| NoWord(number.to_string(), "phase"))? {
         Phase::Pending if lot.is_empty() => State::Pending(Waiting::Ready),
         Phase::Pending if lot == OWN_LOT => State::Pending(Waiting::Parked(LotKey::Shape(ask.shape()))),
         Phase::Pending => State::Pending(Waiting::Parked(lot_key(lot)?)),

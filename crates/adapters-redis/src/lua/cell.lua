@@ -26,10 +26,11 @@ local K = {
   ordered = 11, gone = 12, floor = 13, rewind = 14, settling = 15, away = 16, run = 17,
 }
 
--- Where each phase is counted in K.phases.
+-- Where each phase is counted in K.phases, and how a container's row keeps it.
 local PHASE = {
   pending = 1, placed = 2, starting = 3, running = 4, stopping = 5, succeeded = 6, failed = 7, stopped = 8,
 }
+local WORDS = { 'pending', 'placed', 'starting', 'running', 'stopping', 'succeeded', 'failed', 'stopped' }
 -- Under which letter of PHASES a phase is listed: those that own room share one, so that going on costs no index.
 local LETTER = {
   pending = 'p', placed = 'l', starting = 'l', running = 'l', stopping = 'l', succeeded = 's', failed = 'f', stopped = 'x',

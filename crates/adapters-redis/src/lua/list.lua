@@ -47,7 +47,7 @@ local function live(phase)
     for at, row in ipairs(fields(CONTAINERS, page)) do
       local is_row, decoded_row = pcall(unpack_row, row or '')
       after = page[at]
-      if is_row and type(decoded_row) == 'table' and decoded_row[2] == phase then
+      if is_row and type(decoded_row) == 'table' and decoded_row[2] == PHASE[phase] then
         ids[#ids + 1], rows[#rows + 1] = page[at], row
         if #ids == asked.limit then
           return ids, rows, after

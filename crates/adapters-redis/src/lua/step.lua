@@ -100,13 +100,13 @@ end
 
 -- A container's row as it is kept.
 local function packed_container(row)
-  local lot = row[C.lot]
-  if lot == '' or row[C.ask] ~= '' or lot ~= own_lot(row[C.workspace], row[C.cpu], row[C.memory]) then
-    return pack(row)
+  local state, lot = row[C.state], row[C.lot]
+  row[C.state] = PHASE[state]
+  if lot ~= '' and row[C.ask] == '' and lot == own_lot(row[C.workspace], row[C.cpu], row[C.memory]) then
+    row[C.lot] = OWN
   end
-  row[C.lot] = OWN
   local packed = pack(row)
-  row[C.lot] = lot
+  row[C.state], row[C.lot] = state, lot
   return packed
 end
 
@@ -116,10 +116,10 @@ local function container_row(rest, version, state, lot, place, cause, attempt, p
   ask)
   local sum = attempt + placed_in + failures + placed_at + taken_at + running_at + cpu + memory + gpus + milli + ahead
     + submitted_in + position + submitted
-  return sum and rest == -1 and version == VERSION and PHASE[state] and type(lot) == 'string' and type(cause) == 'string'
+  return sum and rest == -1 and version == VERSION and WORDS[state] and type(lot) == 'string' and type(cause) == 'string'
     and type(workspace) == 'string' and type(keeps) == 'boolean' and type(ask) == 'string'
     and (not place or is_place(place)) and (not over or is_text(over[E.what])) and {
-      version, state, lot == OWN and own_lot(workspace, cpu, memory) or lot, place, cause, attempt, placed_in, failures,
+      version, WORDS[state], lot == OWN and own_lot(workspace, cpu, memory) or lot, place, cause, attempt, placed_in, failures,
       placed_at, taken_at, running_at, changed, over, workspace, cpu, memory, gpus, milli, keeps, ahead, submitted_in,
       position, submitted, digest, ask,
     }

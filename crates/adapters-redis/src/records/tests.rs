@@ -72,6 +72,16 @@ fn the_lot_of_a_shape_of_its_own_is_spelt_as_the_domain_spells_it() {
 }
 
 #[test]
+fn phases_are_counted_in_the_order_of_the_domain() {
+    let words = Phase::ALL.map(|phase| format!("'{}'", phase.as_str())).join(", ");
+    assert!(CELL.contains(&format!("local WORDS = {{ {words} }}\n")), "{words}");
+    let numbers: Vec<_> =
+        Phase::ALL.iter().enumerate().map(|(at, phase)| format!("{} = {}", phase.as_str(), at + 1)).collect();
+    let numbers = numbers.join(", ");
+    assert!(CELL.contains(&format!("local PHASE = {{\n  {numbers},\n}}\n")), "{numbers}");
+}
+
+#[test]
 fn a_digest_reads_back_from_its_text() {
     for bits in [0, 1, 0x7f, 0x80, u128::MAX, Digest::of("a").0] {
         let kept = digest_text(Digest(bits));
