@@ -12,7 +12,7 @@ use domain::container::{ContainerRow, EndRecord, Phase, Placement, State, StopCa
 use domain::id::{Attempt, ContainerId, History, Incarnation, Revision, WorkerId, WorkerKey, Workspace};
 use domain::model::UsageRow;
 use domain::quota::Usage;
-use domain::request::{Ask, Body, Digest, IfSilent, OrderKey, Shape};
+use domain::request::{Body, Digest, IfSilent, OrderKey, Shape};
 use domain::resources::{Booking, Used};
 use domain::time::Timestamp;
 use domain::wait::{LotKey, LotRow, Why};
@@ -22,6 +22,11 @@ use ports::{PortError, PortResult, Source};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+mod asked;
+
+use asked::{AskRecord, LastAsk};
+pub(crate) use asked::{Asks, ask_rest};
 
 /// The only version of records that is written and read.
 const VERSION: u8 = 1;
@@ -123,32 +128,6 @@ struct ContainerRecord<'a> {
     ask: &'a str,
 }
 
-/// What is asked: `rest` is empty where it is nothing but cpu and memory.
-#[derive(Deserialize)]
-struct AskRecord<'a> {
-    workspace: &'a str,
-    cpu: u64,
-    memory: u64,
-    rest: &'a str,
-}
-
-impl AskRecord<'_> {
-    fn read(&self) -> Result<Ask, Source> {
-        if self.rest.is_empty() {
-            return Ok(Ask::plain(Workspace::new(self.workspace)?, self.cpu, self.memory));
-        }
-        Ok(Ask::decode("what is asked", self.rest.as_bytes())?)
-    }
-}
-
-/// What is asked, as far as a record does not say it in other fields.
-pub(crate) fn ask_rest(ask: &Ask) -> PortResult<String> {
-    if *ask == Ask::plain(ask.workspace.clone(), ask.cpu_milli, ask.memory_mib) {
-        return Ok(String::new());
-    }
-    text(ask)
-}
-
 #[derive(Deserialize)]
 struct PlaceRecord<'a> {
     worker: &'a str,
@@ -203,40 +182,6 @@ impl<T: Row> Alike<T> {
                 Ok(value)
             }
         }
-    }
-}
-
-/// What was asked last, for the many that ask alike: they share one value, and one shape.
-#[derive(Default)]
-pub(crate) struct Asks(Option<LastAsk>);
-
-struct LastAsk {
-    rest: String,
-    ask: Arc<Ask>,
-    shape: Option<Shape>,
-}
-
-impl LastAsk {
-    fn is_said_by(&self, record: &AskRecord) -> bool {
-        let is_alike = || {
-            let ask = &*self.ask;
-            (ask.workspace.as_str(), ask.cpu_milli, ask.memory_mib) == (record.workspace, record.cpu, record.memory)
-        };
-        self.rest == record.rest && (!self.rest.is_empty() || is_alike())
-    }
-
-    fn shape(&mut self) -> Shape {
-        self.shape.get_or_insert_with(|| self.ask.shape()).clone()
-    }
-}
-
-impl Asks {
-    fn read(&mut self, record: &AskRecord) -> Result<&mut LastAsk, Source> {
-        let last = match self.0.take() {
-            Some(last) if last.is_said_by(record) => last,
-            _ => LastAsk { rest: record.rest.to_owned(), ask: Arc::new(record.read()?), shape: None },
-        };
-        Ok(self.0.insert(last))
     }
 }
 

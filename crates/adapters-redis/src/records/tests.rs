@@ -4,6 +4,7 @@ use domain::container::{End, FAILURES_MAX};
 use domain::id::INTEGER_MAX;
 use domain::model::placements::TAKE_BYTES_MAX;
 use domain::model::{CALL_ITEMS_MAX, GONE_ROWS_MAX};
+use domain::request::Ask;
 use domain::resources::GPU_WHOLE_MILLI;
 
 use super::*;
