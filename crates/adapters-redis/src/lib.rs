@@ -1,9 +1,10 @@
 //! The Redis store: the five ports by hand, each step one script that reads, decides, and then writes.
 //!
 //! A call of a port goes through its file (`backlog`, `workers`, `placements`, `containers`, `leadership`), which says it
-//! in the words of a script, to `store`, which runs the script where the cell lives. The scripts in `lua/` follow
-//! `domain::model` step by step; `lua/step.lua` is the overlay of a step. `records` reads rows back, `connection` talks to
-//! servers, `subscription` hears what steps say of themselves.
+//! in the words of a script, to `store`, which runs the script where the cell lives. Submits, takes and reports go by way
+//! of `together`, where those that come at once share a step. The scripts in `lua/` follow `domain::model` step by step;
+//! `lua/step.lua` is the overlay of a step. `records` reads rows back, `connection` talks to servers, `subscription` hears
+//! what steps say of themselves.
 
 mod address;
 mod backlog;

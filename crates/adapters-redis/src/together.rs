@@ -140,7 +140,7 @@ impl<C: Shareable> Asking<C> {
                 }
                 C::queue(&self.store).put_back(&self.cell, unasked);
             }
-            // Nothing was written. What one of them asks about hurts no other.
+            // Either nothing was written, or it is not written twice: what one of them asks about hurts no other.
             Err(PortError::Corrupt { .. }) if waiting.len() > 1 => {
                 for Waiting { call, answer } in waiting {
                     let alone = self.ask(&[&call]).await;
