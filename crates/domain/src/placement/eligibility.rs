@@ -84,10 +84,7 @@ impl<'a> Need<'a> {
 
     /// Whether it carries all labels that are demanded.
     pub(crate) fn check_labels(&self, spec: &WorkerSpec) -> Result<(), Rule> {
-        let labels = &self.ask.labels;
-        // Most demand none, and then what the worker carries is not even read.
-        let has_all = || labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value));
-        ensure(labels.is_empty() || has_all(), Rule::Labels)
+        ensure(self.ask.labels.iter().all(|(key, value)| spec.labels.get(key) == Some(value)), Rule::Labels)
     }
 
     /// What a worker shares with many others: neither its machine nor its labels.
