@@ -141,6 +141,18 @@ async fn lots_at_the_end_have_their_turn_however_often_room_becomes_free() {
     panic!("it waits beside room, for others are served again and again");
 }
 
+/// More lots than are asked at once, of which the first two could have the same room.
+#[tokio::test(start_paused = true)]
+async fn lots_that_contend_for_room_keep_none_from_those_far_behind() {
+    let bench = Bench::with_workers(1, 8_000).await;
+    let giants = (0..300).map(|number| request(&format!("giant{number}"), 10_000 + number, 0));
+    let small = alike("small", 2, 1_000).into_iter().chain(alike("middle", 3, 1_500));
+    let parked = small.chain(giants).chain([request("last", 500, -10)]).collect();
+    let (bench, planned) = bench.planned_after(alike("r", 2, 4_000), parked, "r0").await;
+    assert_eq!(planned, ["small0", "small1", "middle0", "last"]);
+    assert!(bench.are_placed(&planned).await);
+}
+
 /// A cell at random: a few workers, and in half of the cases a quota.
 async fn cell(dice: &mut Dice) -> Bench {
     let mut bench = Bench::new().await;
