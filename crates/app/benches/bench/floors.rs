@@ -26,6 +26,8 @@ use super::{before_after, latency, life, scale, stages};
 const FILE: &str = "docs/benchmarks/floors.json";
 /// How often a ratio is measured: to record the median of all; to check, until one is not too low.
 const TRIES: usize = 3;
+/// How often whole lives are measured for one ratio: of one pair it is hardly known to a third.
+const LIVES: usize = 5;
 /// What part of a recorded ratio is still enough.
 const ENOUGH: f64 = 0.7;
 
@@ -77,10 +79,8 @@ impl Floor {
             Self::Ending => Ok(stages::shares_of_limit(1_000, 10).await?.1),
             Self::PlanGrowth if is_quick => plan_growth(200, 2_000),
             Self::PlanGrowth => plan_growth(10_000, 100_000),
-            Self::WholeLife => {
-                let (submitted, lived) = life::bare_and_whole(if is_quick { 2_000 } else { 10_000 }).await?;
-                Ok(lived / submitted)
-            }
+            Self::WholeLife if is_quick => whole_life(2_000, 1).await,
+            Self::WholeLife => whole_life(10_000, LIVES).await,
             Self::HttpShare => {
                 let (http_ms, ports_ms) = latency::lone(Duration::from_secs(2)).await?;
                 Ok(ports_ms / http_ms)
@@ -160,6 +160,16 @@ pub(crate) async fn missed(
 
 fn default_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FILE)
+}
+
+/// How many containers live their whole life by how many are only taken in, measured side by side so often.
+async fn whole_life(count: usize, times: usize) -> anyhow::Result<f64> {
+    let mut ratios = Samples::default();
+    for _ in 0..times {
+        let (submitted, lived) = life::bare_and_whole(count).await?;
+        ratios.push(lived / submitted);
+    }
+    Ok(ratios.median())
 }
 
 /// How much faster a request is planned on the smaller fleet than on the larger.
