@@ -124,19 +124,35 @@ impl Submission {
     }
 }
 
+/// Text as it is written where words are told apart by quotes: the same in every version, which `{:?}` does not promise.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_escaped = |char: char| char.is_ascii_control() || matches!(char, '"' | '\\');
+        f.write_char('"')?;
+        for part in self.0.split_inclusive(is_escaped) {
+            let plain = part.trim_end_matches(is_escaped);
+            write!(f, "{plain}{}", part[plain.len()..].escape_default())?;
+        }
+        f.write_char('"')
+    }
+}
+
 /// The content of a request written out, each value quoted. A field that comes later is written only where it is set, so
 /// that what was handed in before still has its digest.
 fn canonical(ask: &Ask, body: &Body, if_silent: IfSilent) -> String {
     let mut text = format!("{} priority={}", ask.shape(), ask.priority);
     if let Some(affinity) = &ask.affinity {
-        let _ = write!(text, " affinity={affinity:?}");
+        let _ = write!(text, " affinity={}", Quoted(affinity));
     }
-    let _ = write!(text, " command={:?}", body.command);
+    let command: Vec<_> = body.command.iter().map(|word| Quoted(word).to_string()).collect();
+    let _ = write!(text, " command=[{}]", command.join(", "));
     for (name, value) in &body.env {
-        let _ = write!(text, " env {name:?}={value:?}");
+        let _ = write!(text, " env {}={}", Quoted(name), Quoted(value));
     }
     if let Some(cwd) = &body.cwd {
-        let _ = write!(text, " cwd={cwd:?}");
+        let _ = write!(text, " cwd={}", Quoted(cwd));
     }
     for (name, period) in [("timeout", body.timeout), ("kill_after", body.kill_after)] {
         if let Some(period) = period {
@@ -293,7 +309,7 @@ impl Ask {
         word("runtime", self.runtime.as_ref().map(Runtime::as_str));
         word("preemptible", self.preemptible.then_some("yes"));
         for (key, value) in &self.labels {
-            let _ = write!(text, " {key:?}={value:?}");
+            let _ = write!(text, " {}={}", Quoted(key), Quoted(value));
         }
         Shape(text.into())
     }
@@ -394,6 +410,14 @@ mod tests {
     #[test]
     fn a_digest_is_the_same_in_every_version() {
         assert_eq!(submission(|_, _| {}).digest(), Digest(218_063_088_085_486_711_324_398_951_731_639_506_587));
+    }
+
+    #[test]
+    fn what_a_digest_and_a_shape_quote_depends_on_no_version_of_unicode() {
+        let text = "a \u{200b}\u{301}\u{378} \"b\\ \n";
+        assert_eq!(Quoted(text).to_string(), "\"a \u{200b}\u{301}\u{378} \\\"b\\\\ \\n\"");
+        let label = submission(|ask, _| drop(ask.labels.insert("k".into(), "\u{301}".into())));
+        assert!(label.ask.shape().as_str().ends_with(" \"k\"=\"\u{301}\""), "{}", label.ask.shape());
     }
 
     #[test]
