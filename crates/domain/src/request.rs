@@ -363,11 +363,11 @@ impl GpuAsk {
 }
 
 impl Body {
-    /// How many bytes its words take together, against [`BODY_BYTES_MAX`].
+    /// How many bytes its words take together, each with its end, against [`BODY_BYTES_MAX`]: words that are empty are
+    /// bounded as well.
     pub fn bytes(&self) -> usize {
-        let command: usize = self.command.iter().map(String::len).sum();
-        let env: usize = self.env.iter().map(|(name, value)| name.len() + value.len()).sum();
-        command + env + self.cwd.as_ref().map_or(0, String::len)
+        let words = self.env.iter().flat_map(|(name, value)| [name, value]);
+        words.chain(&self.command).chain(&self.cwd).map(|word| word.len() + 1).sum()
     }
 
     /// Refuses what no worker could ever start, naming the field.
@@ -418,6 +418,14 @@ mod tests {
         assert_eq!(Quoted(text).to_string(), "\"a \u{200b}\u{301}\u{378} \\\"b\\\\ \\n\"");
         let label = submission(|ask, _| drop(ask.labels.insert("k".into(), "\u{301}".into())));
         assert!(label.ask.shape().as_str().ends_with(" \"k\"=\"\u{301}\""), "{}", label.ask.shape());
+    }
+
+    #[test]
+    fn a_body_of_words_that_are_empty_is_bounded() {
+        let words =
+            |count| Body { command: [vec!["true".to_owned()], vec![String::new(); count]].concat(), ..Body::default() };
+        assert_eq!(words(BODY_BYTES_MAX - 5).check(), Ok(()));
+        assert_eq!(words(BODY_BYTES_MAX).check().unwrap_err().field, "command");
     }
 
     #[test]

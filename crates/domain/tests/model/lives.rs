@@ -336,7 +336,7 @@ fn a_take_in_bites_skips_nothing_and_repeats_nothing() {
 fn a_take_is_bounded_in_bytes() {
     let mut cell = Cell::new();
     cell.join("w1", 64);
-    let large = Body { command: vec!["x".repeat(BODY_BYTES_MAX)], ..body() };
+    let large = Body { command: vec!["x".repeat(BODY_BYTES_MAX - 1)], ..body() };
     for number in 0..40 {
         let id = format!("c{number}");
         cell.submit_all(&[Submission::new(cid(&id), ask(1), large.clone(), IfSilent::Stop)]);
