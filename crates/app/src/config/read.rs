@@ -218,7 +218,15 @@ pub(super) fn without_secrets(text: &str) -> String {
         },
         None => address.to_owned(),
     };
-    text.split(',').map(one).collect::<Vec<_>>().join(",")
+    // A comma stands between two only before a scheme: a password may hold one.
+    let mut addresses: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match addresses.last_mut().filter(|_| !part.contains("://")) {
+            Some(address) => *address = format!("{address},{part}"),
+            None => addresses.push(part.to_owned()),
+        }
+    }
+    addresses.iter().map(|address| one(address)).collect::<Vec<_>>().join(",")
 }
 
 const LOG_LEVELS: [(&str, tracing::Level); 5] = [
@@ -334,6 +342,18 @@ mod tests {
         assert_eq!(settled.config.policy.failover.len(), 1);
         let file = settled.origins.iter().find(|origin| origin.setting == "batch_window").unwrap();
         assert!(file.origin.ends_with("a.toml"), "{file:?}");
+    }
+
+    #[test]
+    fn a_password_is_shown_nowhere_though_it_holds_a_comma() {
+        for (text, shown) in [
+            ("redis://lab:pass,word@one:6379", "redis://***@one:6379"),
+            ("rediss://:a,b,c@one,two/1,rediss://:a,b,c@three", "rediss://***@one,two/1,rediss://***@three"),
+            ("redis://one,two:7000", "redis://one,two:7000"),
+            ("a, b", "a, b"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
     }
 
     #[test]
