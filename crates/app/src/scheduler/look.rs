@@ -25,6 +25,8 @@ pub(super) async fn look(ports: &Ports, mandate: &Mandate, view: &RwLock<View>) 
         let mut view = view.write().unwrap_or_else(PoisonError::into_inner);
         match look {
             Look::Whole => view.read_anew(),
+            // Another look began anew meanwhile: what changed since is not all that there is.
+            Look::Page(page) if since > view.upto() => view.note_reached(page.upto.revision),
             Look::Page(page) => {
                 let more = page.more;
                 view.apply(page);

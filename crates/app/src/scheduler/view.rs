@@ -149,11 +149,16 @@ impl View {
         std::mem::take(&mut self.freed)
     }
 
+    /// Notes how far the cell was seen, whatever becomes of what was seen.
+    pub(super) fn note_reached(&mut self, upto: Revision) {
+        self.reached = self.reached.max(Some(upto));
+    }
+
     /// Takes in a page of changes; not one that was read before what is known already, such as a commit of our own: it
     /// would take back what the commit booked.
     pub(super) fn apply(&mut self, page: LookPage) {
         let upto = page.upto.revision;
-        self.reached = self.reached.max(Some(upto));
+        self.note_reached(upto);
         if self.upto.is_some_and(|known| upto < known) || (!page.more && upto < self.committed) {
             return;
         }
@@ -215,7 +220,7 @@ impl View {
     ) -> BTreeSet<WorkerId> {
         let decisions = &commit.decisions;
         self.committed = answer.after;
-        self.reached = self.reached.max(Some(answer.after));
+        self.note_reached(answer.after);
         let gone = self.drop_gone(decisions, answer);
         if self.upto >= Some(answer.after) {
             // A look that began while the commit was on its way has read it: it is booked already.

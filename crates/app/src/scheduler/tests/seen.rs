@@ -8,6 +8,7 @@ use domain::quota::{Limit, QuotaLimits};
 use ports::{BacklogRepository, PortResult};
 use tokio::time::{Instant, timeout};
 
+use super::super::look::look;
 use super::*;
 
 async fn page(bench: &Bench) -> LookPage {
@@ -83,6 +84,26 @@ async fn a_store_that_went_back_takes_nothing_from_how_far_the_planner_has_seen_
     assert_eq!(view.witness(before), Some(seen));
     let later = Mark { revision: seen.revision.next(), ..seen };
     assert_eq!(view.witness(later), Some(later), "of what it planned before, the mandate tells");
+}
+
+#[tokio::test]
+async fn changes_that_were_asked_for_before_another_look_began_anew_are_not_taken_for_the_fleet() {
+    let mut bench = Bench::with_workers(2, 1_000).await;
+    let view = Arc::new(RwLock::new(View::default()));
+    look(&bench.ports, &bench.mandate, &view).await.unwrap();
+    bench.add_worker("later", 1_000).await;
+    let (inner, other) = (Arc::clone(&bench.ports.workers), Arc::clone(&view));
+    let mut workers = MockWorkerRepository::new();
+    let mut is_first = true;
+    workers.expect_look().returning(move |cell, since, limit| {
+        if std::mem::take(&mut is_first) {
+            other.write().unwrap().read_anew();
+        }
+        now_or_never(inner.look(cell, since, limit))
+    });
+    bench.ports.workers = Arc::new(workers);
+    look(&bench.ports, &bench.mandate, &view).await.unwrap();
+    assert_eq!(view.read().unwrap().fleet().workers().len(), 3);
 }
 
 /// Plans for so long, and not longer.
