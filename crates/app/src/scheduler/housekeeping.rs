@@ -24,8 +24,10 @@ const TICK: Duration = Duration::from_millis(1_400);
 const FORGET_EVERY: u32 = 8;
 /// Every so many ticks, the mandate is renewed.
 const RENEW_EVERY: u32 = 2;
-/// How many containers one call gives back, and how many it forgets.
+/// How many containers one call gives back of each loss, and how many it forgets.
 const CONTAINERS_MAX: usize = 1_000;
+/// How many losses one call takes: nobody else is served by the store meanwhile.
+const LOSSES_MAX: usize = 10;
 
 /// Keeps house until the mandate is lost; answers why.
 pub(super) async fn run(
@@ -147,7 +149,7 @@ impl<'a> House<'a> {
         }
         while !self.unfinished.is_empty() {
             let now = (self.settings.clock)();
-            let losses = self.unfinished.clone();
+            let losses = self.unfinished.iter().take(LOSSES_MAX).cloned().collect();
             let outcomes = self.ports.placements.lose(self.mandate, now, losses, CONTAINERS_MAX).await?;
             let mut outcomes = outcomes.into_iter();
             let observer = self.observer;

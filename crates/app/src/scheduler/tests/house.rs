@@ -3,7 +3,7 @@
 use domain::id::{Boot, CallNumber, History};
 use domain::model::containers::Forgotten;
 use domain::model::placements::{Loss, LossOutcome};
-use domain::model::workers::Beats;
+use domain::model::workers::{Beats, StatusChange};
 use ports::MockContainerRepository;
 use tokio::time::{Instant, advance};
 
@@ -33,6 +33,26 @@ async fn a_worker_is_given_up_to_the_last_of_what_it_owned() {
         advance(Duration::from_secs(3)).await;
     }
     assert_eq!(failed, 1, "the third call was not answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn losses_that_come_together_are_written_down_a_few_at_a_time() {
+    let mut bench = Bench::with_workers(35, 1_000).await;
+    let drain = |number| {
+        let worker = WorkerId::new(&format!("w{number:02}")).unwrap();
+        (worker, StatusChange::Draining { within: Duration::ZERO })
+    };
+    bench.ports.workers.set_status(&bench.settings.cell, clock(), (0..35).map(drain).collect()).await.unwrap();
+    let sizes: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let (inner, seen) = (Arc::clone(&bench.ports.placements), Arc::clone(&sizes));
+    let mut fake = MockPlacementRepository::new();
+    fake.expect_lose().returning(move |mandate, now, losses, limit| {
+        seen.lock().unwrap().push(losses.len());
+        now_or_never(inner.lose(mandate, now, losses, limit))
+    });
+    bench.ports.placements = Arc::new(fake);
+    house(&bench).tick().await.unwrap();
+    assert_eq!(*sizes.lock().unwrap(), [10, 10, 10, 5]);
 }
 
 #[test]
