@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Context;
 use crate::api::field::BadField;
@@ -213,10 +213,11 @@ impl Run {
             self.check_size()?;
         };
         group.is_over();
-        while talks && timeout(REST_WITHIN, hear(&mut stdout, &mut self.answer)).await.unwrap_or(false) {
+        let rest_until = Instant::now() + REST_WITHIN;
+        while talks && timeout_at(rest_until, hear(&mut stdout, &mut self.answer)).await.unwrap_or(false) {
             self.check_size()?;
         }
-        while complains && timeout(REST_WITHIN, hear(&mut stderr, &mut self.said)).await.unwrap_or(false) {
+        while complains && timeout_at(rest_until, hear(&mut stderr, &mut self.said)).await.unwrap_or(false) {
             self.check_size()?;
         }
         if status.success() { Ok(()) } else { Err(format!("ended with {status}")) }

@@ -178,3 +178,10 @@ async fn what_a_program_leaves_running_holds_no_answer_up() {
     rustix::process::kill_process(rustix::process::Pid::from_raw(left[0]).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
 }
+
+#[tokio::test]
+async fn what_a_program_leaves_talking_holds_no_answer_up() {
+    let program = Program::new().await;
+    let talks = "while echo talks >&2; do sleep 0.02; done & echo '{\"workers\":[\"w1\"]}'";
+    assert_eq!(program.says(talks).list().await.unwrap(), ids(&["w1"]));
+}
