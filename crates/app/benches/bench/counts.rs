@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Samples of metrics by name and labels.
-pub(crate) struct Counts(BTreeMap<String, f64>);
+pub(crate) struct Counts(pub(crate) BTreeMap<String, f64>);
 
 impl Counts {
     /// Those of a text as `/metrics` answers it.

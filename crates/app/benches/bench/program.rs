@@ -131,7 +131,7 @@ impl Serving {
         let (mut last, mut changed) = (Counts::of(""), Instant::now());
         loop {
             let counts = self.counts().await?;
-            if is_so(&counts) {
+            if counts.tell_backlog() && is_so(&counts) {
                 return Ok(());
             }
             if counts.backlog() != last.backlog() {
@@ -159,6 +159,11 @@ impl Counts {
         let count = |state| self.sum(&format!("stowplan_backlog{{state=\"{state}\"}}"));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count of containers")]
         STATES.into_iter().map(|state| (state, count(state) as u64)).collect()
+    }
+
+    /// Whether the store said where containers are: while it is busy, it may not.
+    fn tell_backlog(&self) -> bool {
+        self.0.keys().any(|name| name.starts_with("stowplan_backlog{"))
     }
 
     /// Whether no container waits, and none is at a worker.

@@ -21,6 +21,8 @@ use prometheus_client::registry::Registry;
 use crate::scheduler::{BatchReport, PoolState};
 
 type Ratio = Gauge<f64, AtomicU64>;
+/// What is not served at all while it is unknown has a family, also without labels.
+type NoLabels = [(&'static str, &'static str); 0];
 
 macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident { $($field:ident),+ })*) => {$(
@@ -58,7 +60,7 @@ pub struct Metrics {
     outcomes: Family<OutcomeLabel, Counter>,
     store_calls: Family<OperationLabel, Counter>,
     backlog: Family<StateLabel, Gauge>,
-    backlog_oldest: Ratio,
+    backlog_oldest: Family<NoLabels, Ratio>,
     unplaced: Family<ReasonLabel, Gauge>,
     lost: Counter,
     additions: Family<AdditionLabel, Counter>,
@@ -103,7 +105,7 @@ impl Default for Metrics {
             outcomes: Family::default(),
             store_calls: Family::default(),
             backlog: Family::default(),
-            backlog_oldest: Ratio::default(),
+            backlog_oldest: Family::default(),
             unplaced: Family::default(),
             lost: Counter::default(),
             additions: Family::default(),
@@ -189,10 +191,11 @@ impl Metrics {
         registry.register("planner", "Whether this process plans the cell", self.planner.clone());
     }
 
-    /// Everything in the Prometheus text format, with what only the store knows.
+    /// Everything in the Prometheus text format, with what only the store knows; without that, if it is unknown now.
     pub fn render(&self, depth: Option<&Depth>, now: Timestamp) -> String {
-        if let Some(depth) = depth {
-            self.see_backlog(depth, now);
+        match depth {
+            Some(depth) => self.see_backlog(depth, now),
+            None => self.forget_backlog(),
         }
         let mut text = String::new();
         // Writing to a string cannot fail; what was written would be served all the same.
@@ -315,11 +318,34 @@ impl Metrics {
             set(phase.as_str(), depth.phases[phase as usize]);
         }
         let oldest = depth.oldest_ready.map_or(Duration::ZERO, |since| since.until(now));
-        self.backlog_oldest.set(oldest.as_secs_f64());
+        self.backlog_oldest.get_or_create(&[]).set(oldest.as_secs_f64());
+    }
+
+    fn forget_backlog(&self) {
+        self.backlog.clear();
+        self.backlog_oldest.clear();
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are approximate beyond 2^52")]
 fn to_f64(count: impl TryInto<u64>) -> f64 {
     count.try_into().unwrap_or(u64::MAX) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_the_store_knows_is_not_served_while_it_does_not_answer() {
+        let metrics = Metrics::default();
+        let depth = Depth { ready: 3, oldest_ready: Some(Timestamp(1_000)), ..Depth::default() };
+        let page = metrics.render(Some(&depth), Timestamp(6_000));
+        for line in ["stowplan_backlog{state=\"ready\"} 3\n", "stowplan_backlog_oldest_seconds 5.0\n"] {
+            assert!(page.contains(line), "{page}");
+        }
+        let page = metrics.render(None, Timestamp(7_000));
+        assert!(page.contains("stowplan_planner 0\n"), "{page}");
+        assert!(!page.contains("stowplan_backlog{") && !page.contains("stowplan_backlog_oldest_seconds "), "{page}");
+    }
 }
