@@ -8,7 +8,7 @@ use domain::quantity::{format_cpu, format_memory};
 use serde::Serialize;
 use serde_json::json;
 
-use super::connect::{Client, ConnectArgs};
+use super::connect::{CallError, Client, ConnectArgs};
 use super::status::Format;
 use super::table::{or_dash, table};
 use super::talk::{Ended, Failure, Voice, print, print_json, say};
@@ -18,6 +18,9 @@ use crate::api::worker::{DrainCall, RemoveCall, WorkerDocument, WorkerList, Work
 
 /// A worker that has been silent for less is not worth a word.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
+/// How many workers one page holds, and how many pages a server may have.
+const PAGE: usize = 5_000;
+const PAGES_MAX: usize = 100;
 
 /// List workers, or say whether they take work
 #[derive(Debug, Args)]
@@ -99,17 +102,7 @@ pub(crate) async fn run(args: &WorkerArgs) -> Ended {
 
 async fn list(args: &ListArgs) -> Ended {
     let client = Client::new(&args.connect)?;
-    let (mut workers, mut after) = (Vec::new(), None);
-    loop {
-        let query: Vec<_> = after.take().map(|after| ("after", after)).into_iter().collect();
-        let page: Result<WorkerList, _> = client.get("/v1/workers", &query, Duration::ZERO).await;
-        let page = page.map_err(|error| client.failure(error))?;
-        workers.extend(page.workers);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let workers = all(&client).await.map_err(|error| client.failure(error))?;
     match args.format {
         Format::Json => print_json(&workers)?,
         Format::Text if workers.is_empty() => {
@@ -122,6 +115,22 @@ async fn list(args: &ListArgs) -> Ended {
         }
     }
     Ok(0)
+}
+
+/// All workers of the server.
+pub(crate) async fn all(client: &Client) -> Result<Vec<WorkerDocument>, CallError> {
+    let (mut workers, mut after) = (Vec::new(), None);
+    for _ in 0..PAGES_MAX {
+        let mut query = vec![("limit", PAGE.to_string())];
+        query.extend(after.take().map(|after| ("after", after)));
+        let page: WorkerList = client.get("/v1/workers", &query, Duration::ZERO).await?;
+        workers.extend(page.workers);
+        after = page.next;
+        if after.is_none() {
+            return Ok(workers);
+        }
+    }
+    Err(CallError::Strange(format!("it has more than {PAGES_MAX} pages of {PAGE} workers")))
 }
 
 fn row(worker: &WorkerDocument) -> [String; 8] {
@@ -185,4 +194,23 @@ async fn remove(args: &RemoveArgs) -> Ended {
     let worker: Result<WorkerDocument, _> = client.get(&format!("/v1/workers/{id}"), &[], Duration::ZERO).await;
     let incarnation = worker.map_err(|error| client.failure(error))?.incarnation;
     change(&args.one, "remove", &RemoveCall { lost: true, incarnation }, "removed; what it owned runs elsewhere").await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_always_has_more_is_not_taken_at_its_word() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let more = async || Json(json!({ "workers": [], "next": "w1" }));
+        tokio::spawn(axum::serve(listener, Router::new().route("/v1/workers", get(more))).into_future());
+        let client = Client::new(&ConnectArgs { server, token_file: None }).unwrap_or_else(|_| panic!("no client"));
+        assert!(matches!(all(&client).await, Err(CallError::Strange(_))));
+    }
 }

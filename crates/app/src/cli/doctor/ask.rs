@@ -9,15 +9,13 @@ use super::readings::{Clock, Readings};
 use crate::api::about::{AboutDocument, StoreAnswer};
 use crate::api::period::millis;
 use crate::api::pools::PoolList;
-use crate::api::worker::{WorkerDocument, WorkerList};
 use crate::cli::connect::{CallError, Client};
 use crate::cli::talk::Failure;
+use crate::cli::worker;
 
 /// How often the server is asked how its store answers, and how far apart at most.
 const ASKED: u32 = 5;
 const APART: Duration = Duration::from_millis(100);
-/// How many pages of workers are read.
-const PAGES_MAX: usize = 100;
 
 /// Reads the server, waits, and reads it again.
 pub(super) async fn readings(client: &Client, over: Duration) -> Result<Readings, Failure> {
@@ -41,7 +39,7 @@ pub(super) async fn readings(client: &Client, over: Duration) -> Result<Readings
     let after = metrics(client).await?;
     let over = began.elapsed();
     let pools = told(client.get::<PoolList>("/v1/pools", &[], Duration::ZERO).await, client)?;
-    let workers = workers(client).await?;
+    let workers = told(worker::all(client).await, client)?;
     Ok(Readings { before, after, over, about, answers, clock, workers, pools: pools.map(|list| list.pools) })
 }
 
@@ -61,22 +59,6 @@ async fn ask(client: &Client) -> Result<(AboutDocument, Clock), Failure> {
     let here_ms = millis(here.saturating_sub(took / 2)).cast_signed();
     let clock = Clock { ahead_ms: about.now.ms.cast_signed() - here_ms, within_ms: millis(took / 2) };
     Ok((about, clock))
-}
-
-/// All workers; none if the store cannot tell now.
-async fn workers(client: &Client) -> Result<Option<Vec<WorkerDocument>>, Failure> {
-    let (mut workers, mut after) = (Vec::new(), None);
-    for _ in 0..PAGES_MAX {
-        let query: Vec<_> = after.take().map(|after: String| ("after", after)).into_iter().collect();
-        let page = client.get::<WorkerList>("/v1/workers", &query, Duration::ZERO).await;
-        let Some(page) = told(page, client)? else { return Ok(None) };
-        workers.extend(page.workers);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(Some(workers))
 }
 
 /// What was answered; none if the server cannot tell now.
