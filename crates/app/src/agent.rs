@@ -18,7 +18,6 @@ pub mod record;
 pub mod shim;
 
 use std::collections::BTreeMap;
-use std::env::VarError;
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +39,7 @@ use self::executor::process::{ProcessExecutor, Setting, gpu_devices};
 use self::executor::simulate::SimulateExecutor;
 use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
+use crate::api::token::Token;
 use crate::api::worker::{HOOK_RUNTIME, OneOrMany, SIMULATE_RUNTIME, WorkerDocument};
 
 /// Where a server is, if nobody says.
@@ -280,21 +280,12 @@ fn memory_mib() -> anyhow::Result<u64> {
 }
 
 /// The server's token. Other processes of the same user may not look into this one's memory for it.
-fn token(args: &AgentArgs) -> anyhow::Result<Option<String>> {
-    let token = match &args.token_file {
-        Some(file) => {
-            let text = std::fs::read_to_string(file);
-            Some(text.with_context(|| format!("failed to read the token in {}", file.display()))?.trim().to_owned())
-        }
-        None => match std::env::var("STOWPLAN_TOKEN") {
-            Err(VarError::NotUnicode(_)) => bail!("STOWPLAN_TOKEN is no text"),
-            token => token.ok(),
-        },
-    };
+fn token(args: &AgentArgs) -> anyhow::Result<Option<Token>> {
+    let token = Token::find(args.token_file.as_deref())?;
     if token.is_some() {
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context("failed to protect the token")?;
     }
-    Ok(token.filter(|token| !token.is_empty()))
+    Ok(token)
 }
 
 fn start_logging(format: LogFormat) {

@@ -9,6 +9,7 @@ use super::core::{Answer, Call};
 use crate::api::calls::HeartbeatAnswer;
 use crate::api::problem::Problem;
 use crate::api::quantity::Quantity;
+use crate::api::token::Token;
 use crate::api::worker::{DrainCall, RemoveCall};
 
 /// How long what runs may go on when a leaving agent asks to be drained.
@@ -20,12 +21,12 @@ pub struct Client {
     http: reqwest::Client,
     workers_url: String,
     worker: String,
-    token: Option<String>,
+    token: Option<Token>,
 }
 
 impl Client {
     /// A client of the server at `url`. No proxy of the environment comes between the two.
-    pub fn new(url: &str, worker: &str, token: Option<String>) -> anyhow::Result<Self> {
+    pub fn new(url: &str, worker: &str, token: Option<Token>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
         let workers_url = format!("{}/v1/workers", url.trim_end_matches('/'));
         Ok(Self { http, workers_url, worker: worker.to_owned(), token })
@@ -37,7 +38,7 @@ impl Client {
         let post = |path: &str| {
             let request = self.http.post(format!("{}{path}", self.workers_url)).timeout(timeout);
             match &self.token {
-                Some(token) => request.bearer_auth(token),
+                Some(token) => request.bearer_auth(token.as_secret()),
                 None => request,
             }
         };

@@ -51,22 +51,20 @@ impl Token {
         Self::new(&std::fs::read_to_string(path).map_err(unreadable)?)
     }
 
-    /// The token of the environment, else of `file`; none if neither is given.
+    /// The token of `file`, else of the environment; none if neither is given.
     pub fn find(file: Option<&Path>) -> Result<Option<Self>, BadToken> {
+        if let Some(file) = file {
+            return Self::read(file).map(Some);
+        }
         match std::env::var_os(TOKEN_VARIABLE) {
             Some(text) if !text.is_empty() => Self::new(text.to_str().ok_or(BadToken::BadCharacter)?).map(Some),
-            _ => file.map(Self::read).transpose(),
+            _ => Ok(None),
         }
     }
 
-    /// The secret itself, for the environment of a process that is to show it.
+    /// The secret itself, for what is to show it: the header of a call, the environment of a process.
     pub fn as_secret(&self) -> &str {
         &self.0
-    }
-
-    /// The value of the header that carries it.
-    pub fn header(&self) -> String {
-        format!("Bearer {}", self.0)
     }
 
     /// Whether `header` carries it. How long the answer takes says nothing about where the two differ.

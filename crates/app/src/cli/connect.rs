@@ -97,7 +97,7 @@ impl Client {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
         match &self.token {
-            Some(token) => request.header(reqwest::header::AUTHORIZATION, token.header()),
+            Some(token) => request.bearer_auth(token.as_secret()),
             None => request,
         }
     }

@@ -147,6 +147,11 @@ fn a_caller_without_the_token_is_refused() {
     assert_eq!(said.status.code(), Some(4), "{said:?}");
     let (code, document) = doctor(&fleet, &["--over", "0s"]);
     assert_eq!(code, 0, "{document}");
+    // Who names a file means that one.
+    std::fs::write(fleet.path("token"), "a-secret-that-is-long-enough\n").unwrap();
+    let mut by_file = fleet.typed(&["doctor", "--over", "0s", "--token-file", "token"]);
+    let said = by_file.env("STOWPLAN_TOKEN", "another-that-is-long-enough").output().unwrap();
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
 }
 
 #[test]
