@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ConfigArgs;
-use super::read::{check_environment, layers, period, unreadable};
+use super::read::{check_environment, layers, period, unreadable, whole};
 use crate::api::field::BadField;
 use crate::api::json::{self, BadDocument};
 use crate::api::quantity::Quantity;
@@ -121,8 +121,8 @@ impl DoctorSection {
 
     pub(super) fn to_thresholds(&self) -> Result<Thresholds, BadField> {
         let thresholds = Thresholds {
-            batch_healthy: whole("batch_healthy", self.batch_healthy.as_ref())?,
-            batch_small: whole("batch_small", self.batch_small.as_ref())?,
+            batch_healthy: whole("batch_healthy", self.batch_healthy.as_ref(), 0)?,
+            batch_small: whole("batch_small", self.batch_small.as_ref(), 0)?,
             cache_healthy: percent("cache_healthy", self.cache_healthy.as_ref())?,
             cache_warning: percent("cache_warning", self.cache_warning.as_ref())?,
             commit_healthy: time("commit_healthy", self.commit_healthy.as_ref())?,
@@ -151,12 +151,8 @@ impl DoctorSection {
     }
 }
 
-fn whole(name: &str, written: Option<&Quantity>) -> Result<u64, BadField> {
-    written.map_or(Ok(0), |written| written.whole(name))
-}
-
 fn percent(name: &str, written: Option<&Quantity>) -> Result<u64, BadField> {
-    match whole(name, written)? {
+    match whole(name, written, 0)? {
         percent @ 0..=100 => Ok(percent),
         more => Err(BadField::of(name, &more.to_string(), "is more than 100 percent; write one from 0 to 100")),
     }

@@ -8,7 +8,7 @@ use domain::retry::Backoff;
 use domain::worker::WorkerSpec;
 use serde::{Deserialize, Serialize};
 
-use super::read::{period, word};
+use super::read::{period, whole, word};
 use crate::api::field::BadField;
 use crate::api::json::some_object;
 use crate::api::plan::PoolDocument;
@@ -124,9 +124,9 @@ impl PoolSection {
             _ => bad,
         })?;
         let max = at_most("max", template.workers_max, WORKERS_MAX)?;
-        let workers_min = within_max("min", whole("min", self.min.as_ref())?, max)?;
-        let warm = within_max("warm", whole("warm", self.warm.as_ref())?, max)?;
-        let per_cycle_max = at_most("per_cycle", whole("per_cycle", self.per_cycle.as_ref())?, PER_CYCLE_MAX)?;
+        let workers_min = within_max("min", whole("min", self.min.as_ref(), 0)?, max)?;
+        let warm = within_max("warm", whole("warm", self.warm.as_ref(), 0)?, max)?;
+        let per_cycle_max = at_most("per_cycle", whole("per_cycle", self.per_cycle.as_ref(), 0)?, PER_CYCLE_MAX)?;
         if per_cycle_max == 0 {
             return Err(BadField::of("per_cycle", "0", "would never ask for a worker; for that, write max = 0"));
         }
@@ -224,10 +224,6 @@ pub(super) fn pools(sections: &BTreeMap<String, PoolSection>) -> Result<Vec<Pool
         section.to_config(name).map_err(|bad| bad.inside(name).inside("pools"))
     };
     sections.iter().map(read).collect()
-}
-
-fn whole(path: &str, written: Option<&Quantity>) -> Result<u64, BadField> {
-    written.map_or(Ok(0), |written| written.whole(path))
 }
 
 fn at_most(path: &str, value: u64, most: u64) -> Result<u64, BadField> {

@@ -8,7 +8,6 @@ use domain::batch::{BadBatchPolicy, BatchPolicy, Flush};
 use domain::fleet::{Policy, Quotas};
 use domain::id::{CellName, Workspace};
 use domain::model::containers::Keep;
-use domain::quantity::parse_whole;
 use domain::quota::QuotaLimits;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -286,9 +285,8 @@ fn some_period(path: &str, text: Option<&String>, default: Duration) -> Result<D
     text.map_or(Ok(default), |text| period(path, text))
 }
 
-fn whole(path: &str, written: Option<&Quantity>, default: u64) -> Result<u64, BadField> {
-    let read = |written: &Quantity| parse_whole(written.as_str()).map_err(|bad| BadField::quantity(path, &bad));
-    written.map_or(Ok(default), read)
+pub(super) fn whole(path: &str, written: Option<&Quantity>, default: u64) -> Result<u64, BadField> {
+    written.map_or(Ok(default), |written| written.whole(path))
 }
 
 pub(super) fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> Result<T, BadField> {
