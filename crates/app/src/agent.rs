@@ -41,9 +41,8 @@ use crate::api::period::parse_period;
 use crate::api::quantity::Quantity;
 use crate::api::token::Token;
 use crate::api::worker::{HOOK_RUNTIME, OneOrMany, SIMULATE_RUNTIME, WorkerDocument};
+use crate::api::{DEFAULT_SERVER, SERVER_VARIABLE};
 
-/// Where a server is, if nobody says.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 /// How many happenings may wait to be handled.
 const HAPPENINGS_MAX: usize = 1_024;
 /// The exit code for arguments that make no worker.
@@ -182,7 +181,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let hook = hook(&args)?;
     let gpu_count = args.gpu.as_ref().map_or(0, |(_, count)| *count);
     let gpu_devices = gpu_devices(std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(), gpu_count)?;
-    let server = args.server.clone().or_else(|| std::env::var("STOWPLAN_SERVER").ok());
+    let server = args.server.clone().or_else(|| std::env::var(SERVER_VARIABLE).ok());
     let client = Client::new(server.as_deref().unwrap_or(DEFAULT_SERVER), id, token(&args)?)?;
     let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(id));
     let folder = Folder::open(&path, id, &data::machine_id())?;

@@ -25,6 +25,11 @@ pub mod request;
 pub mod token;
 pub mod worker;
 
+/// The variable that says where the server is.
+pub const SERVER_VARIABLE: &str = "STOWPLAN_SERVER";
+/// Where the server is, if nobody says.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
+
 /// Whether a field may be left out of an answer.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

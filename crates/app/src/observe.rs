@@ -64,11 +64,11 @@ impl Observer for Watch {
     }
 
     fn stepped_down(&self, error: &PortError) {
-        tracing::warn!(error = chain(error), "stepping down as planner");
+        tracing::warn!(error = error.in_full(), "stepping down as planner");
     }
 
     fn store_failed(&self, error: &PortError) {
-        tracing::warn!(error = chain(error), "the store did not answer; trying again");
+        tracing::warn!(error = error.in_full(), "the store did not answer; trying again");
     }
 
     fn corrupt_parked(&self, ids: &[ContainerId]) {
@@ -124,15 +124,4 @@ impl Observer for Watch {
 
 fn micros(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// An error with all that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

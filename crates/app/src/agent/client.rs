@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::core::{Answer, Call};
 use crate::api::calls::HeartbeatAnswer;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, in_full};
 use crate::api::quantity::Quantity;
 use crate::api::token::Token;
 use crate::api::worker::{DrainCall, RemoveCall};
@@ -85,15 +85,9 @@ async fn settle(request: RequestBuilder) -> Answer {
     }
 }
 
-/// The whole chain of causes: the outermost alone says little.
+/// With all causes: the outermost alone says little.
 fn unreachable(error: &reqwest::Error) -> Answer {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Answer::Unreachable(text)
+    Answer::Unreachable(in_full(error))
 }
 
 async fn refusal(response: Response) -> Answer {

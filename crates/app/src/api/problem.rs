@@ -1,5 +1,7 @@
 //! Refusals and failures as `application/problem+json` (RFC 9457).
 
+use std::error::Error;
+
 use serde::{Deserialize, Serialize};
 
 use super::field::BadField;
@@ -7,6 +9,11 @@ use super::json::BadDocument;
 
 /// The media type of a problem.
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+/// An error, and all that caused it.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {}", in_full(cause)))
+}
 
 /// What went wrong, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

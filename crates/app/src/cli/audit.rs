@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use domain::id::ContainerId;
 
-use super::connect::{CallError, Client, ConnectArgs, chain};
+use super::connect::{CallError, Client, ConnectArgs};
 use super::status::Format;
 use super::talk::{Ended, Failure, REFUSED, UNREACHABLE, print, print_json, printable};
 use crate::api::audit::AuditDocument;
 use crate::api::container::ContainerDocument;
-use crate::api::problem::Kind;
+use crate::api::problem::{Kind, in_full};
 use crate::audit::{OpenStore, Reading, Verdict, confirmed, of_store};
 use crate::config::{ConfigArgs, settle};
 
@@ -64,7 +64,7 @@ async fn stopped(folder: &Path, config: Option<PathBuf>, open: OpenStore) -> Res
     let config = settle(&args).map_err(|bad| Failure::usage(bad).next("stowplan config check"))?.config;
     let store = open(folder).map_err(|error| Failure::new(REFUSED, format!("{error:#}")))?;
     let verdict = of_store(&*store, &config.cell, config.policy.quotas.as_ref()).await;
-    verdict.map_err(|error| Failure::new(REFUSED, chain(&error)))
+    verdict.map_err(|error| Failure::new(REFUSED, in_full(&error)))
 }
 
 /// What is not clean is read on, without the containers that are no more, and at last anew.

@@ -10,13 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::talk::{Failure, REFUSED, UNREACHABLE};
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::{Kind, Problem, in_full};
 use crate::api::token::Token;
+use crate::api::{DEFAULT_SERVER, SERVER_VARIABLE};
 
-/// Where a server is if nothing says otherwise.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
-/// The variable that says where the server is.
-const SERVER_VARIABLE: &str = "STOWPLAN_SERVER";
 /// The file that says where the server is, in this folder or one above.
 const ADDRESS_FILE: &str = ".stowplan/address";
 /// How long a connection may take to be made.
@@ -58,10 +55,10 @@ pub(crate) enum CallError {
 impl Client {
     /// The server that the options, the environment or a file name.
     pub(crate) fn new(args: &ConnectArgs) -> Result<Self, Failure> {
-        let token = Token::find(args.token_file.as_deref()).map_err(|bad| Failure::usage(chain(&bad)))?;
+        let token = Token::find(args.token_file.as_deref()).map_err(|bad| Failure::usage(in_full(&bad)))?;
         let url = find_server(args)?;
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).connect_timeout(CONNECT_WITHIN).build();
-        let http = http.map_err(|error| Failure::new(1, format!("failed to start: {}", chain(&error))))?;
+        let http = http.map_err(|error| Failure::new(1, format!("failed to start: {}", in_full(&error))))?;
         Ok(Self { http, url, token })
     }
 
@@ -185,14 +182,6 @@ fn read_address(text: &str, origin: &str) -> Result<String, Failure> {
 fn escaped(value: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
     value.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-/// An error and what caused it.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
-    }
 }
 
 /// The last cause alone: the others only say that a request was sent.

@@ -20,6 +20,7 @@ use super::{CONFIG_FILE, Config, ConfigArgs, Document, LogFormat, SETTINGS, Stor
 use crate::api::field::{BadField, name};
 use crate::api::json::{self, BadDocument};
 use crate::api::period::parse_period;
+use crate::api::problem::in_full;
 use crate::api::quantity::Quantity;
 use crate::api::token::Token;
 use crate::failpoints;
@@ -65,16 +66,12 @@ pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
     document.doctor.to_thresholds().map_err(|bad| bad.inside("doctor"))?;
     let mut config = config(&document)?;
     let token_file = document.token_file.as_ref().map(PathBuf::from);
-    config.token = Token::find(token_file.as_deref()).map_err(|bad| BadField::new("token_file", chain(&bad)))?;
+    config.token = Token::find(token_file.as_deref()).map_err(|bad| BadField::new("token_file", in_full(&bad)))?;
     if !config.listen.ip().is_loopback() && config.token.is_none() {
         let problem = "is no loopback address, and without a token anybody could use it; set STOWPLAN_TOKEN";
         return Err(BadField::of("listen", &config.listen.to_string(), problem));
     }
     Ok(Settled { config, origins })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 pub(super) fn layers(args: &ConfigArgs) -> Result<Figment, BadField> {
