@@ -144,7 +144,7 @@ fn default_format() -> Format {
 fn write(answer: &PlanAnswer, format: Format) -> io::Result<()> {
     let text = match format {
         Format::Json => json::rows(answer)?,
-        Format::Text => text::table(answer),
+        Format::Text => text::tables(answer),
     };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;

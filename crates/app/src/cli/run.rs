@@ -8,9 +8,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::connect::{Client, ConnectArgs};
 use super::follow::{Until, hand_in, logs, read, until_ended};
+use super::logs::print_output;
 use super::request::RequestArgs;
-use super::talk::{Ended, Failure, USAGE, Voice, print, print_to_stderr, say};
-use crate::api::calls::TailDocument;
+use super::talk::{Ended, Failure, USAGE, Voice, say};
 use crate::api::container::{ContainerDocument, StopDocument};
 
 /// Trouble that is not the command's.
@@ -99,7 +99,9 @@ async fn run_command(args: &RunArgs) -> Ended {
             }
         }
     };
-    show(&client, &container).await?;
+    if let Some(output) = logs(&client, &container.id).await?.output {
+        print_output(&output)?;
+    }
     conclude(&container, stopped_by)
 }
 
@@ -107,24 +109,6 @@ async fn stop(client: &Client, id: &str) -> Result<(), Failure> {
     let path = format!("/v1/containers/{id}/stop");
     let stopped: Result<StopDocument, _> = client.post(&path, &json!({})).await;
     stopped.map(drop).map_err(|error| client.failure(error))
-}
-
-/// Prints what the container wrote, each stream where it belongs.
-async fn show(client: &Client, container: &ContainerDocument) -> Result<(), Failure> {
-    let Some(output) = logs(client, &container.id).await?.output else { return Ok(()) };
-    for (name, tail) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
-        say_dropped(name, tail);
-    }
-    print(&output.stdout.text)?;
-    print_to_stderr(&output.stderr.text)?;
-    Ok(())
-}
-
-/// Says that a stream began earlier than what is kept of it.
-pub(crate) fn say_dropped(name: &str, tail: &TailDocument) {
-    if tail.dropped_bytes > 0 {
-        say(&format!("stowplan: {} bytes of {name} before this were dropped", tail.dropped_bytes));
-    }
 }
 
 fn conclude(container: &ContainerDocument, stopped_by: Option<u8>) -> Ended {

@@ -1,23 +1,20 @@
 //! The answer as people read it.
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
-
-use super::super::talk::printable;
+use super::super::table::table;
 use crate::api::plan::{NewWorkersDocument, PlacementDocument, PlanAnswer, UnplacedDocument};
 
 /// How many of the requests that new workers are for are named.
 const FOR_NAMED_MAX: usize = 10;
 
 /// What has rows, as tables, and how many there are of each, with a line break at the end.
-pub(super) fn table(answer: &PlanAnswer) -> String {
+pub(super) fn tables(answer: &PlanAnswer) -> String {
     let tables = [
         rows(["REQUEST", "WORKER", "GPUS"], &answer.placements, placed),
         rows(["REQUEST", "REASON", "WAITS BECAUSE"], &answer.unplaced, unplaced),
         rows(["POOL", "NEW WORKERS", "FOR"], &answer.new_workers, grown),
     ];
     let parts: Vec<String> = tables.into_iter().flatten().chain([summary(answer)]).collect();
-    parts.join("\n\n") + "\n"
+    parts.join("\n") + "\n"
 }
 
 fn placed(placement: &PlacementDocument) -> [String; 3] {
@@ -27,7 +24,7 @@ fn placed(placement: &PlacementDocument) -> [String; 3] {
 }
 
 fn unplaced(request: &UnplacedDocument) -> [String; 3] {
-    [request.id.clone(), request.reason.clone(), printable(&request.text)]
+    [request.id.clone(), request.reason.clone(), request.text.clone()]
 }
 
 fn grown(new: &NewWorkersDocument) -> [String; 3] {
@@ -38,12 +35,7 @@ fn grown(new: &NewWorkersDocument) -> [String; 3] {
 
 /// A table of `items`, if there are any.
 fn rows<T, const N: usize>(header: [&str; N], items: &[T], row: impl Fn(&T) -> [String; N]) -> Option<String> {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header).add_rows(items.iter().map(row));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    (!items.is_empty()).then(|| table.trim_fmt())
+    (!items.is_empty()).then(|| table(header, items.iter().map(row)))
 }
 
 fn summary(answer: &PlanAnswer) -> String {
