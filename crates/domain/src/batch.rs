@@ -107,8 +107,6 @@ pub struct BatchWindow {
     pub elapsed: Duration,
     /// How many requests wait.
     pub waiting: usize,
-    /// Whether the commit of the batch before it is still running.
-    pub commit_in_flight: bool,
 }
 
 /// Whether a batch closes.
@@ -124,7 +122,7 @@ impl BatchWindow {
     /// Whether the batch closes. A full one never waits, none waits longer than the window, and nothing closes empty.
     pub fn decide(&self, policy: &BatchPolicy) -> BatchDecision {
         let left = policy.window.saturating_sub(self.elapsed);
-        let idle = policy.flush == Flush::Idle && !self.commit_in_flight;
+        let idle = policy.flush == Flush::Idle;
         match self.waiting {
             0 => BatchDecision::WaitAtMost(policy.window),
             waiting if waiting >= policy.size_max || idle || left.is_zero() => BatchDecision::Close,
@@ -147,22 +145,20 @@ mod tests {
         let idle = BatchPolicy::BALANCED;
         let window = BatchPolicy { flush: Flush::Window, ..idle };
         let table = [
-            // flush, elapsed, waiting, commit in flight
-            (idle, 0, 1, false, Close),
-            (idle, 0, 1, true, WaitAtMost(ms(50))),
-            (idle, 20, 99, true, WaitAtMost(ms(30))),
-            (idle, 0, 100, true, Close),
-            (idle, 50, 1, true, Close),
-            (idle, 0, 0, false, WaitAtMost(ms(50))),
-            (window, 0, 1, false, WaitAtMost(ms(50))),
-            (window, 20, 99, true, WaitAtMost(ms(30))),
-            (window, 0, 100, false, Close),
-            (window, 0, 5000, false, Close),
-            (window, 51, 1, false, Close),
-            (window, 99, 0, false, WaitAtMost(ms(50))),
+            // flush, elapsed, waiting
+            (idle, 0, 1, Close),
+            (idle, 0, 100, Close),
+            (idle, 50, 1, Close),
+            (idle, 0, 0, WaitAtMost(ms(50))),
+            (window, 0, 1, WaitAtMost(ms(50))),
+            (window, 20, 99, WaitAtMost(ms(30))),
+            (window, 0, 100, Close),
+            (window, 0, 5000, Close),
+            (window, 51, 1, Close),
+            (window, 99, 0, WaitAtMost(ms(50))),
         ];
-        for (policy, elapsed, waiting, commit_in_flight, expected) in table {
-            let batch = BatchWindow { elapsed: ms(elapsed), waiting, commit_in_flight };
+        for (policy, elapsed, waiting, expected) in table {
+            let batch = BatchWindow { elapsed: ms(elapsed), waiting };
             assert_eq!(batch.decide(&policy), expected, "{:?} {batch:?}", policy.flush);
         }
     }
@@ -170,7 +166,7 @@ mod tests {
     #[test]
     fn a_window_of_zero_gathers_nothing() {
         let policy = BatchPolicy::new(Duration::ZERO, 100, ms(500), Flush::Window).unwrap();
-        let lone = BatchWindow { elapsed: Duration::ZERO, waiting: 1, commit_in_flight: true };
+        let lone = BatchWindow { elapsed: Duration::ZERO, waiting: 1 };
         assert_eq!(lone.decide(&policy), Close);
     }
 

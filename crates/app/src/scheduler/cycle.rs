@@ -422,7 +422,7 @@ impl<'a> Cycle<'a> {
         loop {
             let depth = self.ports.backlog.depth(&self.settings.cell).await?;
             let waiting = usize::try_from(depth.ready).unwrap_or(usize::MAX);
-            let window = BatchWindow { elapsed: began.elapsed(), waiting, commit_in_flight: false };
+            let window = BatchWindow { elapsed: began.elapsed(), waiting };
             match window.decide(&self.settings.batch) {
                 BatchDecision::Close => {
                     self.gathering = Some(began);
