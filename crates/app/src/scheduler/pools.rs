@@ -134,7 +134,7 @@ impl Pools {
     ) -> Growth {
         let mut pools = self.lock();
         let fleet = view.fleet();
-        let late = view.boots_over();
+        let late = view.boots_over().into_iter().collect();
         for pool in &mut *pools {
             if let Some(why) = pool.see(view, &late, self.stray_after) {
                 observer.pool_failed(pool.name(), &why);

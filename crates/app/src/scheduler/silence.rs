@@ -76,8 +76,9 @@ impl Silence {
         self.heard.iter().map(|(worker, heard)| (worker.clone(), silent(heard))).collect()
     }
 
-    /// Whom to give up after more than `keepalive` and `grace`; nobody if too many are silent at once. Workers that were cut off together were heard of last at
-    /// different times, a beat apart: whoever will be due within a beat counts as silent with those who are.
+    /// Whom to give up after more than `keepalive` and `grace`; nobody if too many are silent at once. Workers that were cut
+    /// off together were heard of last at different times, a beat apart: whoever will be due within a beat counts as silent
+    /// with those who are.
     pub fn given_up(&self, keepalive: Duration, grace: Duration) -> Result<Vec<Loss>, Brake> {
         let patience = keepalive + grace;
         let due = self.longer_than(patience);

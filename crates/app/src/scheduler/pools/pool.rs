@@ -122,7 +122,7 @@ impl Pool {
     }
 
     /// Takes in the fleet as it was read last. Answers what went wrong, if a worker did not come in time.
-    pub(super) fn see(&mut self, view: &View, late: &[WorkerId], stray_after: Duration) -> Option<String> {
+    pub(super) fn see(&mut self, view: &View, late: &BTreeSet<WorkerId>, stray_after: Duration) -> Option<String> {
         let fleet = view.fleet();
         let has_row = |id: &WorkerId| fleet.worker(id).is_some();
         self.asked.retain(|id, _| has_row(id));
