@@ -146,6 +146,18 @@ pub enum StoreKind {
     At(StoreAddress),
 }
 
+/// What tells the cells of one store from those of another on the same machine: how the store is called, with neither
+/// passwords nor what is set behind a `?`. Cells in memory are their process's own.
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Memory => write!(f, "memory of process {}", std::process::id()),
+            Self::At(address) => f.write_str(address.to_string().split('?').next().unwrap_or_default()),
+        }
+    }
+}
+
 /// The address of a server that keeps cells. A password in it is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreAddress(String);

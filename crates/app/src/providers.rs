@@ -24,6 +24,8 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 pub struct Context {
     /// The cell that their workers are for.
     pub cell: CellName,
+    /// Where that cell is kept, so that it is told from another of its name.
+    pub store: String,
     /// Where workers find the server, if their pool does not say.
     pub server: String,
     /// What the server's machine remembers of the workers that it runs itself.
@@ -41,6 +43,7 @@ impl Context {
             .context("failed to find the folder of the pools")?;
         Ok(Self {
             cell: config.cell.clone(),
+            store: config.store.to_string(),
             server: format!("http://{}", reachable(address)),
             folder,
             program: PathBuf::from(OWN_PROGRAM),

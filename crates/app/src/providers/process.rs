@@ -2,10 +2,11 @@
 //!
 //! In the pool's folder, `workers/ID` holds one worker: `agent`, its data folder, and `log`. Which process an agent is
 //! stands in its data folder, written by itself while it holds that folder's lock: there is one agent of it, whoever
-//! starts how many. `lock` is held by the server that starts or ends some.
+//! starts how many. `lock` is held by the server that starts or ends some. `store` says of which store's cell they are,
+//! and is locked by every server that runs: those of another cell would take them for strays.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -37,6 +38,8 @@ const START_WITHIN: Duration = Duration::from_secs(5);
 const KILL_AFTER: Duration = Duration::from_secs(3);
 /// How long a killed agent may take to be gone, and what it ran likewise.
 const GONE_WITHIN: Duration = Duration::from_secs(3);
+/// How long a server waits for another that begins or ends just now.
+const CLAIM_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked what became of them.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// A log that is longer when its agent starts again makes room for another.
@@ -52,15 +55,18 @@ struct Pool {
     agent_args: Vec<String>,
     environment: Vec<(String, String)>,
     call_within: Duration,
+    /// Held for as long as this server may start or end agents here.
+    _claim: File,
 }
 
 impl ProcessProvider {
-    pub(super) fn open(pool: &PoolConfig, agent_args: &[String], context: &Context) -> io::Result<Self> {
+    pub(super) fn open(pool: &PoolConfig, agent_args: &[String], context: &Context) -> anyhow::Result<Self> {
         let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         let token = context.token.as_ref().map(|token| (TOKEN_VARIABLE.to_owned(), token.as_secret().to_owned()));
         let folder = context.folder.join(pool.settings.template.name.as_str());
         make_folder(&folder.join("workers"))?;
         Ok(Self(Arc::new(Pool {
+            _claim: claim(&folder.join("store"), &context.store)?,
             folder,
             program: context.program.clone(),
             server: pool.server.clone().unwrap_or_else(|| context.server.clone()),
@@ -224,6 +230,46 @@ impl Pool {
         }
         workers.sort();
         Ok(workers)
+    }
+}
+
+/// Claims a folder for the cells of `store`, together with all servers of the same: none of another may have claimed it. What
+/// a server has left that runs no more is nobody's.
+fn claim(path: &Path, store: &str) -> anyhow::Result<File> {
+    let failed = || format!("failed to claim {}", path.display());
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let mut claim = options.open(path).with_context(failed)?;
+    let until = Instant::now() + CLAIM_WITHIN;
+    loop {
+        if may_lock(claim.try_lock()).with_context(failed)? {
+            claim.set_len(0).and_then(|()| claim.write_all(store.as_bytes())).with_context(failed)?;
+            claim.unlock().with_context(failed)?;
+        }
+        let mut whose = String::new();
+        if may_lock(claim.try_lock_shared()).with_context(failed)? {
+            claim.rewind().and_then(|()| claim.read_to_string(&mut whose)).with_context(failed)?;
+            if whose == store {
+                return Ok(claim);
+            }
+            claim.unlock().with_context(failed)?;
+        }
+        if Instant::now() >= until {
+            bail!(
+                "a server runs whose cell is in another store ({whose}), and its workers are here; give this one, whose \
+                 cell is in {store}, a folder of its own with --data, or stop that one"
+            );
+        }
+        claim.rewind().with_context(failed)?;
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn may_lock(tried: Result<(), TryLockError>) -> io::Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -49,6 +49,7 @@ impl Ground {
     fn context(&self) -> Context {
         Context {
             cell: CellName::new("main").unwrap(),
+            store: "embedded".to_owned(),
             server: self.bench.url(),
             folder: self.folder.path().to_owned(),
             program: PathBuf::from(env!("CARGO_BIN_EXE_stowplan")),

@@ -5,14 +5,21 @@ use std::sync::Arc;
 
 use app::agent::data;
 use app::config::ProviderConfig;
+use app::providers::{Context, open};
 use ports::{AddOutcome, ProviderRemoveOutcome, WorkerProvider};
 use rustix::process::{Pid, Signal, getsid, kill_process};
 use serde_json::json;
 
-use crate::{Ground, TOKEN, command_line, eventually, ids, new_worker, pids, state};
+use crate::{Ground, TOKEN, command_line, eventually, ids, new_worker, pids, pool, state};
 
 fn opened(ground: &Ground, agent_args: &[&str]) -> Arc<dyn WorkerProvider> {
     ground.open(ProviderConfig::Process { agent_args: agent_args.iter().map(|arg| (*arg).to_owned()).collect() })
+}
+
+/// A server whose cell is in `store` opens the folder.
+fn opened_of(ground: &Ground, store: &str) -> anyhow::Result<Option<Arc<dyn WorkerProvider>>> {
+    let context = Context { store: store.to_owned(), ..ground.context() };
+    open(&pool(ProviderConfig::Process { agent_args: Vec::new() }), &context)
 }
 
 fn kill(pid: i32, signal: Signal) {
@@ -189,4 +196,22 @@ async fn an_agent_runs_what_its_template_says_that_it_can() {
     ground.bench.submit(request).await;
     let (_, ended) = ground.bench.get("/v1/containers/a?wait=9000&until=ended").await;
     assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("succeeded"), &json!(0)), "{ended}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_another_store_keeps_off_the_workers_of_one_that_runs() {
+    let ground = Ground::new().await;
+    let first = opened_of(&ground, "redis://a:6379").unwrap();
+    let second = opened_of(&ground, "redis://a:6379").unwrap();
+    let Err(refused) = opened_of(&ground, "embedded") else { panic!("it would take them for strays") };
+    let said = format!("{refused:#}");
+    for word in ["pool burst", "redis://a:6379", "embedded", "--data"] {
+        assert!(said.contains(word), "{said:?} does not say {word}");
+    }
+    drop(first);
+    assert!(opened_of(&ground, "embedded").is_err(), "the second runs");
+    drop(second);
+    let next = opened_of(&ground, "embedded").expect("what nobody runs is nobody's");
+    assert!(opened_of(&ground, "redis://a:6379").is_err());
+    drop(next);
 }
