@@ -39,6 +39,8 @@ pub(super) struct Pool {
     taken_away: BTreeSet<WorkerId>,
     /// What the provider named last; nothing before its first answer.
     made: Option<BTreeSet<WorkerId>>,
+    /// Workers of its name that were given up, and of which the provider knows nothing: who made them may have them yet.
+    lost_elsewhere: BTreeSet<WorkerId>,
     /// Since when the provider names a worker that has no row.
     strays: BTreeMap<WorkerId, Instant>,
     rest: Rest,
@@ -108,6 +110,7 @@ impl Pool {
             leaving: BTreeSet::new(),
             taken_away: BTreeSet::new(),
             made: None,
+            lost_elsewhere: BTreeSet::new(),
             strays: BTreeMap::new(),
             failed: 0,
             wanted: 0,
@@ -131,6 +134,7 @@ impl Pool {
         // Writes that were lost may have handed it what nobody knows of.
         let may_hide = fleet.unregistered > 0;
         let mut too_late = 0;
+        self.lost_elsewhere.clear();
         for worker in self.workers(&fleet) {
             self.follow(worker, view);
             let id = &worker.id;
@@ -143,8 +147,12 @@ impl Pool {
             }
             if late.contains(id) {
                 too_late += u64::from(self.give_up(id, "did not come in time", may_hide));
-            } else if worker.status == Status::Lost && (self.has_made(id) || self.taken_away.contains(id)) {
-                self.give_up(id, "was given up", may_hide);
+            } else if worker.status == Status::Lost {
+                if self.has_made(id) || self.taken_away.contains(id) {
+                    self.give_up(id, "was given up", may_hide);
+                } else if self.made.is_some() {
+                    self.lost_elsewhere.insert(id.clone());
+                }
             }
         }
         self.doomed.retain(|id, _| has_row(id));
@@ -277,6 +285,14 @@ impl Pool {
                 let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
                 format!("asked for {count}: {}", parts.collect::<Vec<_>>().join(", "))
             }
+        };
+        let words = match self.lost_elsewhere.first() {
+            Some(lost) => {
+                let count = self.lost_elsewhere.len();
+                let next = format!("stowplan worker remove {lost} --lost");
+                format!("{words}; {count} of its workers were given up, and its provider knows none of them: {next}")
+            }
+            None => words,
         };
         if self.expected == *template {
             return words;

@@ -101,6 +101,31 @@ async fn a_worker_whose_machine_died_makes_room_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_worker_of_which_the_provider_knows_nothing_is_named_with_the_way_out() {
+    let grown = Grown::with(settings(10_000, 1)).await;
+    grown.submit(0..1, 10_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    grown.boot(10_000).await;
+    grown.plan_for(Duration::from_secs(5)).await;
+    let lost = grown.rows().await.remove(0).id;
+    grown.machines.made.lock().unwrap().clear();
+    let mut grown = grown;
+    grown.start_anew().await;
+    grown.bench.give_up(&lost).await;
+    grown.plan_for(Duration::from_secs(20)).await;
+    assert_eq!(grown.rows().await.len(), 1, "whoever made it may have it yet");
+    let said = grown.state().decision;
+    assert!(said.contains(&format!("stowplan worker remove {lost} --lost")), "{said}");
+
+    let how = domain::model::workers::RemoveHow::IfEmpty;
+    let cell = &grown.bench.settings.cell;
+    grown.bench.ports.workers.remove(cell, clock(), vec![(lost.clone(), how)], 10).await.unwrap();
+    grown.plan_for(Duration::from_secs(20)).await;
+    assert_eq!((grown.rows().await.len(), grown.asked()), (1, 2), "another takes its place");
+    assert!(!grown.state().decision.contains("--lost"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_comes_after_it_was_given_up_stays() {
     let grown = Grown::with(settings(10_000, 1)).await;
     grown.submit(0..1, 1_000).await;
