@@ -18,7 +18,7 @@ pub mod record;
 pub mod shim;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,16 +37,16 @@ use self::driver::{Driver, Outcome};
 use self::executor::Executor;
 use self::executor::process::{ProcessExecutor, Setting, gpu_devices};
 use self::executor::simulate::SimulateExecutor;
+use crate::api::address::{DEFAULT_SERVER, SERVER_VARIABLE, read_address};
+use crate::api::field::BadField;
 use crate::api::period::parse_period;
+use crate::api::problem::in_full;
 use crate::api::quantity::Quantity;
-use crate::api::token::Token;
+use crate::api::token::{TOKEN_VARIABLE, Token};
 use crate::api::worker::{HOOK_RUNTIME, OneOrMany, SIMULATE_RUNTIME, WorkerDocument};
-use crate::api::{DEFAULT_SERVER, SERVER_VARIABLE};
 
 /// How many happenings may wait to be handled.
 const HAPPENINGS_MAX: usize = 1_024;
-/// The exit code for arguments that make no worker.
-const EXIT_USAGE: u8 = 2;
 /// The exit code when another agent has taken over, or the server refuses this one.
 const EXIT_REFUSED: u8 = 4;
 
@@ -174,15 +174,11 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     }
     let id = args.id.as_str();
     let worker = document(&args)?;
-    if let Err(bad) = worker.to_spec() {
-        eprintln!("error: {bad}");
-        return Ok(ExitCode::from(EXIT_USAGE));
-    }
+    check(&worker)?;
     let hook = hook(&args)?;
     let gpu_count = args.gpu.as_ref().map_or(0, |(_, count)| *count);
     let gpu_devices = gpu_devices(std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(), gpu_count)?;
-    let server = args.server.clone().or_else(|| std::env::var(SERVER_VARIABLE).ok());
-    let client = Client::new(server.as_deref().unwrap_or(DEFAULT_SERVER), id, token(&args)?)?;
+    let client = Client::new(&server(&args)?, id, token(&args)?)?;
     let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(id));
     let folder = Folder::open(&path, id, &data::machine_id())?;
     let (data, key) = (folder.path().to_owned(), folder.key().to_owned());
@@ -214,15 +210,35 @@ fn say_farewell(worker: &str, outcome: Outcome) -> ExitCode {
             (1, format!("worker {worker} has left without reaching the server; what it ran was ended"))
         }
         Outcome::Farewell(Farewell::Replaced) => {
-            let other = format!("error: another agent with the same key has registered as worker {worker}");
-            (EXIT_REFUSED, format!("{other}, from a copy of the data folder; what runs is left to it"))
+            let other = format!("error: another agent has registered as worker {worker}");
+            (EXIT_REFUSED, format!("{other}, from a copy of this data folder or from another; what runs is left to it"))
         }
         Outcome::Farewell(Farewell::Rejected(detail)) => {
             (EXIT_REFUSED, format!("error: the server refuses worker {worker}: {detail}"))
         }
     };
-    eprintln!("{message}");
+    say(&message);
     ExitCode::from(code)
+}
+
+/// Says a line on standard error. Nobody may be there to hear it, or the disk may be full: what runs goes on.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Refuses what makes no worker, by the flag that says it.
+fn check(worker: &WorkerDocument) -> Result<(), BadField> {
+    let flag = |bad: BadField| match bad.path.as_str() {
+        "cpu" | "memory" | "pool" | "machine" | "workspace" => BadField { path: format!("--{}", bad.path), ..bad },
+        _ => bad,
+    };
+    let spec = worker.to_spec().map_err(flag)?;
+    let none = |flag| Err(BadField::new(flag, "0 is nothing; offer more than 0"));
+    match &spec.total {
+        total if total.cpu_milli == 0 => none("--cpu"),
+        total if total.memory_mib == 0 => none("--memory"),
+        _ => Ok(()),
+    }
 }
 
 fn document(args: &AgentArgs) -> anyhow::Result<WorkerDocument> {
@@ -259,13 +275,17 @@ fn document(args: &AgentArgs) -> anyhow::Result<WorkerDocument> {
 /// The hook as every container's shim finds it, whatever folder it works in.
 fn hook(args: &AgentArgs) -> anyhow::Result<Option<PathBuf>> {
     match (args.executor, &args.hook) {
-        (ExecutorKind::Hook, None) => bail!("--executor hook needs a program\nnext: name it with --hook PROGRAM"),
+        (ExecutorKind::Hook, None) => {
+            bail!(BadField::new("--hook", "is missing; --executor hook needs the program that it runs"))
+        }
         (ExecutorKind::Hook, Some(hook)) => {
             let path = hook.canonicalize().with_context(|| format!("failed to find the hook {}", hook.display()))?;
             anyhow::ensure!(path.to_str().is_some(), "the hook's path, {}, is no text", path.display());
             Ok(Some(path))
         }
-        (_, Some(_)) => bail!("--hook is of use with --executor hook only\nnext: add it, or leave --hook out"),
+        (_, Some(_)) => {
+            bail!(BadField::new("--hook", "is of use with --executor hook only; add that, or leave --hook out"))
+        }
         (_, None) => Ok(None),
     }
 }
@@ -278,9 +298,22 @@ fn memory_mib() -> anyhow::Result<u64> {
     Ok(kib.context("failed to read the size of the memory; give it with --memory")? / 1024)
 }
 
+/// Where the server is.
+fn server(args: &AgentArgs) -> Result<String, BadField> {
+    let given = args.server.clone().map(|server| (server, "--server"));
+    let environment = std::env::var(SERVER_VARIABLE).ok().filter(|server| !server.is_empty());
+    match given.or_else(|| environment.map(|server| (server, SERVER_VARIABLE))) {
+        Some((server, origin)) => read_address(&server).map_err(|problem| BadField::of(origin, &server, &problem)),
+        None => Ok(DEFAULT_SERVER.to_owned()),
+    }
+}
+
 /// The server's token. Other processes of the same user may not look into this one's memory for it.
 fn token(args: &AgentArgs) -> anyhow::Result<Option<Token>> {
-    let token = Token::find(args.token_file.as_deref())?;
+    let token = Token::find(args.token_file.as_deref()).map_err(|bad| {
+        let flag = if args.token_file.is_some() { "--token-file" } else { TOKEN_VARIABLE };
+        BadField::new(flag, in_full(&bad))
+    })?;
     if token.is_some() {
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context("failed to protect the token")?;
     }
@@ -289,7 +322,9 @@ fn token(args: &AgentArgs) -> anyhow::Result<Option<Token>> {
 
 fn start_logging(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,app=info".into());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
+    // A line that cannot be written is no reason to end.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_ansi(false).with_writer(io::stderr);
     // Refused if the program has set one up already; then that one is used.
     let _ = match format {
         LogFormat::Text => lines.try_init(),

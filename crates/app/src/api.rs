@@ -2,6 +2,7 @@
 //! read and write them.
 
 pub mod about;
+pub mod address;
 pub mod audit;
 pub mod calls;
 pub mod container;
@@ -24,11 +25,6 @@ pub mod reason;
 pub mod request;
 pub mod token;
 pub mod worker;
-
-/// The variable that says where the server is.
-pub const SERVER_VARIABLE: &str = "STOWPLAN_SERVER";
-/// Where the server is, if nobody says.
-pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7070";
 
 /// Whether a field may be left out of an answer.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

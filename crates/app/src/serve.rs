@@ -1,5 +1,6 @@
 //! One server: its store, its planner, its HTTP surface, put together and taken down in order.
 
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +55,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("failed to listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    println!("listening on http://{address}");
+    // Who started it need not listen.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
 
     let settings = settings(&config, address)?;
     tracing::info!(planner = settings.planner.as_str(), "asks for the right to plan the cell");

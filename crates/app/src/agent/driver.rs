@@ -238,13 +238,15 @@ impl Driver {
 fn say(notice: &Notice) {
     match notice {
         Notice::Registered { incarnation } => tracing::info!(incarnation, "registered"),
-        Notice::Conflict(detail) => eprintln!("error: refused for now, and trying again: {detail}"),
-        Notice::Rejected(detail) => eprintln!("error: the server did not understand a call: {detail}"),
+        Notice::Conflict(detail) => super::say(&format!("error: refused for now, and trying again: {detail}")),
+        Notice::Rejected(detail) => super::say(&format!("error: the server did not understand a call: {detail}")),
         Notice::Unauthorized(detail) => {
-            eprintln!(
+            super::say(&format!(
                 "error: the server does not accept the token: {detail}\nnext: set STOWPLAN_TOKEN, or --token-file"
-            );
+            ));
         }
-        Notice::Unreachable(detail) => eprintln!("warning: cannot reach the server, and trying again: {detail}"),
+        Notice::Unreachable(detail) => {
+            super::say(&format!("warning: cannot reach the server, and trying again: {detail}"));
+        }
     }
 }

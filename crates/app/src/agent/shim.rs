@@ -49,7 +49,7 @@ pub fn run(args: &ShimArgs) -> ExitCode {
     match stand_over(&Record::at(&args.dir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: failed to run the container in {}: {error}", args.dir.display());
+            super::say(&format!("error: failed to run the container in {}: {error}", args.dir.display()));
             ExitCode::FAILURE
         }
     }

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::talk::{Failure, REFUSED, UNREACHABLE};
+use crate::api::address::{self, DEFAULT_SERVER, SERVER_VARIABLE};
 use crate::api::problem::{Kind, Problem, in_full};
 use crate::api::token::Token;
-use crate::api::{DEFAULT_SERVER, SERVER_VARIABLE};
 
 /// The file that says where the server is, in this folder or one above.
 const ADDRESS_FILE: &str = ".stowplan/address";
@@ -162,20 +162,10 @@ fn find_above(folder: &Path) -> Option<(PathBuf, String)> {
     })
 }
 
-/// An address with or without its scheme.
+/// An address, and who gave it.
 fn read_address(text: &str, origin: &str) -> Result<String, Failure> {
-    let bad = |problem: &str| {
-        Err(Failure::usage(format!("{origin}: {text:?} {problem}; write it as {DEFAULT_SERVER}"))
-            .next("stowplan status --help"))
-    };
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-    match reqwest::Url::parse(&format!("{scheme}://{rest}")) {
-        Ok(_) if scheme != "http" => bad("is no http:// address"),
-        Ok(url) if url.has_host() && url.path() == "/" && url.query().is_none() => {
-            Ok(url.as_str().trim_end_matches('/').to_owned())
-        }
-        _ => bad("is no address"),
-    }
+    let bad = |problem: String| Failure::usage(format!("{origin}: {text:?} {problem}"));
+    address::read_address(text).map_err(|problem| bad(problem).next("stowplan status --help"))
 }
 
 /// A value as it stands in a query.
@@ -192,18 +182,6 @@ fn innermost(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_with_or_without_their_scheme() {
-        let read = |text: &str| read_address(text, "--server").map_err(|failure| failure.error);
-        for text in ["127.0.0.1:7070", "http://127.0.0.1:7070", "http://127.0.0.1:7070/"] {
-            assert_eq!(read(text).unwrap(), "http://127.0.0.1:7070");
-        }
-        assert_eq!(read("box:1").unwrap(), "http://box:1");
-        assert!(read("https://box").unwrap_err().contains("is no http:// address"));
-        assert!(read("").unwrap_err().contains("is no address"));
-        assert!(read("http://box/there").unwrap_err().contains("is no address"));
-    }
 
     #[test]
     fn the_nearest_address_file_wins() {

@@ -64,7 +64,12 @@ pub fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
 /// Says why a server or an agent did not start, or stopped.
 pub fn give_up(command: &str, error: &anyhow::Error) -> ExitCode {
     let code = if error.is::<BadField>() { USAGE } else { 1 };
-    let failure = Failure::new(code, format!("{error:#}")).next(example_of(command));
+    let text = format!("{error:#}");
+    // Some say themselves what comes next.
+    let failure = match text.split_once("\nnext: ") {
+        Some((error, next)) => Failure::new(code, error).next(next),
+        None => Failure::new(code, text).next(example_of(command)),
+    };
     ExitCode::from(Voice::of(&ConnectArgs::default()).fail(&failure, ""))
 }
 

@@ -159,7 +159,7 @@ fn a_hook_that_cannot_be_started_is_no_fault_of_the_request() {
 fn flags_that_do_not_go_together_are_refused() {
     let play = Play::new();
     for (args, words) in [
-        (&["--executor", "hook"][..], "--hook PROGRAM"),
+        (&["--executor", "hook"][..], "--hook: is missing"),
         (&["--hook", "/bin/true"], "--executor hook"),
         (&["--executor", "hook", "--hook", "/no/such/hook"], "/no/such/hook"),
         (&["--boot-delay", "5"], "unit"),
