@@ -1,6 +1,7 @@
 //! `stowplan config`: what a server here would be told, and by whom.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::status::Format;
 use super::table::table;
@@ -55,9 +56,9 @@ fn show(args: &ShowArgs) -> Ended {
     let values = values.chain([("token", token, "-")]);
     match args.format {
         Format::Json => {
-            let rows = values.map(
-                |(setting, value, origin)| serde_json::json!({ "setting": setting, "value": value, "origin": origin }),
-            );
+            let read = |value: &str| serde_json::from_str(value).unwrap_or_else(|_| json!(value));
+            let rows = values
+                .map(|(setting, value, origin)| json!({ "setting": setting, "value": read(value), "origin": origin }));
             print_json(&rows.collect::<Vec<_>>())?;
         }
         Format::Text => {

@@ -40,7 +40,7 @@ pub struct Origin {
     pub setting: String,
     /// Its value, as JSON.
     pub value: String,
-    /// `default`, a file, `environment` or `flag`.
+    /// `default`, a file, `environment`, `flag`, or the preset that sets it.
     pub origin: String,
 }
 
@@ -57,14 +57,16 @@ pub fn settle(args: &ConfigArgs) -> Result<Settled, BadField> {
     check_environment()?;
     let figment = with_pool_defaults(layers(args)?);
     let value: Value = figment.extract().map_err(|error| unreadable(&error))?;
+    let given = |bad| given_by(&figment, bad);
     let document: Document = json::read(value.to_string().as_bytes()).map_err(|bad| match bad {
-        BadDocument::Field(field) => field,
+        BadDocument::Field(field) => given(field),
         BadDocument::Syntax(detail) => BadField::new("", detail),
     })?;
     let mut origins = Vec::new();
     list_origins(&figment, &value, "", &mut origins);
-    document.doctor.to_thresholds().map_err(|bad| bad.inside("doctor"))?;
-    let mut config = config(&document)?;
+    document.doctor.to_thresholds().map_err(|bad| given(bad.inside("doctor")))?;
+    let mut config = config(&document).map_err(given)?;
+    list_preset(&document, &config.batch, &mut origins);
     let token_file = document.token_file.as_ref().map(PathBuf::from);
     config.token = Token::find(token_file.as_deref()).map_err(|bad| BadField::new("token_file", in_full(&bad)))?;
     if !config.listen.ip().is_loopback() && config.token.is_none() {
@@ -139,8 +141,46 @@ fn check_variables(names: impl Iterator<Item = String>) -> Result<(), BadField> 
     unknown.map_or(Ok(()), |name| Err(BadField::unknown("environment", &name, &known)))
 }
 
+/// What is wrong with a file, in one line: TOML's own words draw where it is.
 pub(super) fn unreadable(error: &figment::Error) -> BadField {
-    BadField::new(error.path.join("."), error.kind.to_string())
+    let words = error.kind.to_string();
+    let lines: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let problem = match lines[..] {
+        [first, .., last] => format!("{first}: {last}"),
+        _ => lines.concat(),
+    };
+    match error.metadata.as_ref().map(origin) {
+        Some(file) if error.path.is_empty() => BadField::new(file, problem),
+        _ => BadField::new(error.path.join("."), problem),
+    }
+}
+
+/// The same, and who gave the value, unless nobody did.
+fn given_by(figment: &Figment, bad: BadField) -> BadField {
+    let by = match figment.find_metadata(&bad.path).map(origin).as_deref() {
+        None | Some("default") => return bad,
+        Some("flag") => format!("by --{}", bad.path.replace('_', "-")),
+        Some("environment") => format!("by STOWPLAN_{}", bad.path.replace('.', "_").to_uppercase()),
+        Some(file) => format!("in {file}"),
+    };
+    BadField { problem: format!("{} (given {by})", bad.problem), ..bad }
+}
+
+/// What a preset sets is listed too, unless it was set beside it.
+fn list_preset(document: &Document, batch: &BatchPolicy, origins: &mut Vec<Origin>) {
+    let period = |period: Duration| format!("\"{}ms\"", period.as_millis());
+    let set = [
+        ("batch_window", document.batch_window.is_some(), period(batch.window())),
+        ("max_batch_size", document.max_batch_size.is_some(), batch.size_max().to_string()),
+        ("fleet_cache", document.fleet_cache.is_some(), period(batch.fleet_cache())),
+    ];
+    let of_preset = set.into_iter().filter(|(_, is_given, _)| !is_given);
+    origins.extend(of_preset.map(|(setting, _, value)| Origin {
+        setting: setting.to_owned(),
+        value,
+        origin: format!("preset {}", document.preset),
+    }));
+    origins.sort_by(|a, b| a.setting.cmp(&b.setting));
 }
 
 /// Every value that is set, with its origin, in the order of the paths.
@@ -202,7 +242,14 @@ fn store(text: &str) -> Result<StoreKind, BadField> {
             .map(|()| StoreKind::At(address.clone()))
             .map_err(|bad| BadField::new("store", format!("{bad:#}")));
     }
-    word("store", text, &[("embedded", StoreKind::Embedded), ("memory", StoreKind::Memory)])
+    match text {
+        "embedded" => Ok(StoreKind::Embedded),
+        "memory" => Ok(StoreKind::Memory),
+        _ => {
+            let known = "it may be embedded, memory, or the address of a server, redis://HOST:PORT";
+            Err(BadField::of("store", text, &format!("is not known; {known}")))
+        }
+    }
 }
 
 /// An address, or several, as anybody may read it: what stands before an `@` is somebody's secret.
@@ -320,6 +367,30 @@ mod tests {
         };
         assert_eq!(origin("max_batch_size"), ("\"7\"", "flag"));
         assert_eq!(origin("keepalive"), ("\"120s\"", "default"));
+    }
+
+    #[test]
+    fn what_a_preset_sets_is_listed_as_its_own() {
+        let settled = settle_file("preset = \"throughput\"\nmax_batch_size = 7\n").unwrap();
+        let of_preset: Vec<_> = settled.origins.iter().filter(|origin| origin.origin == "preset throughput").collect();
+        let listed: Vec<_> = of_preset.iter().map(|origin| (&*origin.setting, &*origin.value)).collect();
+        let batch = settled.config.batch;
+        let cache = format!("\"{}ms\"", batch.fleet_cache().as_millis());
+        assert_eq!(listed, [("batch_window", "\"100ms\""), ("fleet_cache", &*cache)]);
+        assert!(settled.origins.is_sorted_by_key(|origin| &origin.setting));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_who_gave_it() {
+        let flags = Flags { keepalive: Some("3x".to_owned()), ..Flags::default() };
+        let Err(said) = settle(&ConfigArgs { config: None, flags }) else { panic!("it was accepted") };
+        assert!(said.to_string().ends_with("(given by --keepalive)"), "{said}");
+        for text in ["keepalive = \"3x\"", "keepalivee = 5", "[pools.a]\nmin = 5\nmax = \"x\""] {
+            let Err(said) = settle_file(text) else { panic!("{text} was accepted") };
+            assert!(said.ends_with("a.toml)") || said.contains("worker: is missing"), "{text}: {said}");
+        }
+        let Err(said) = settle_file("grace = \"1s\"\nkeepalive\n") else { panic!("it was accepted") };
+        assert!(said.contains("a.toml: TOML parse error at line 2, column 10: ") && !said.contains('\n'), "{said}");
     }
 
     #[test]
