@@ -403,6 +403,37 @@ fn the_configuration_is_a_document_of_values_for_programs() {
 }
 
 #[test]
+fn filters_that_no_container_can_pass_are_refused_by_name() {
+    for (args, error) in [
+        (&["--limit", "0"][..], "--limit: \"0\" is nothing; ask for 1 or more"),
+        (&["--state", "runing"], "--state: \"runing\" is not known; did you mean running?"),
+        (&["--worker", "a/b"], "--worker: \"a/b\": '/' is not allowed in a name"),
+        (&["--after", "a/b"], "--after: \"a/b\": '/' is not allowed in a name"),
+        (&["c1", "--state", "running"], "the argument '[ID]' cannot be used with '--state <STATE>'"),
+    ] {
+        let said = alone(&[&["status", "--server", "127.0.0.1:1"], args].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{}", said.stderr);
+        assert!(said.stderr.starts_with(&format!("error: {error}")), "{}", said.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_nothing_is_refused() {
+    let bench = Bench::new().await;
+    for path in ["/v1/containers", "/v1/workers", "/v1/export"] {
+        for (limit, words) in [("0", "ask for 1 or more"), ("x", "\"x\" is not a number")] {
+            let (status, said) = bench.get(&format!("{path}?limit={limit}")).await;
+            let detail = said["detail"].as_str().unwrap_or_default();
+            assert!(
+                status == 422 && detail.starts_with("limit: ") && detail.contains(words),
+                "{path}: {status} {said}"
+            );
+        }
+        assert_eq!(bench.get(&format!("{path}?limit=1000000")).await.0, 200);
+    }
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     for args in [&["--help"][..], &["config", "show"], &["plan", "--help"]] {
         let (mut command, _folder) = stowplan();

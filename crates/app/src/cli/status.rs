@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use domain::container::Phase;
+use domain::id::{ContainerId, WorkerId, Workspace};
 
 use super::connect::{Client, ConnectArgs};
 use super::table::{or_dash, table};
 use super::talk::{Ended, Failure, Voice, print, print_json, say};
 use crate::api::container::{ContainerDocument, ContainerList};
+use crate::api::field::{BadField, some_name};
 use crate::api::moment::Moment;
 
 /// How many containers are listed if nothing is said.
@@ -29,6 +32,7 @@ pub(crate) enum Format {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The container; all if absent
+    #[arg(conflicts_with_all = ["state", "workspace", "worker", "limit", "after"])]
     id: Option<String>,
     /// Only those in this state: pending, placed, starting, running, stopping, succeeded, failed, stopped
     #[arg(long, value_name = "STATE")]
@@ -81,13 +85,29 @@ async fn show(args: &StatusArgs, client: &Client, id: &str) -> Ended {
 
 /// Refuses what cannot be a container's name before it stands in a path.
 pub(crate) fn checked_id(id: &str) -> Result<&str, Failure> {
-    match domain::id::ContainerId::new(id) {
+    match ContainerId::new(id) {
         Ok(_) => Ok(id),
         Err(bad) => Err(Failure::usage(format!("{id:?} names no container: {bad}")).next("stowplan status")),
     }
 }
 
+/// Refuses what no server could list, by the flag that says it.
+fn check_filters(args: &StatusArgs) -> Result<(), BadField> {
+    if let Some(state) = &args.state {
+        let known = Phase::ALL.map(Phase::as_str);
+        known.contains(&state.as_str()).then_some(()).ok_or_else(|| BadField::unknown("--state", state, &known))?;
+    }
+    some_name("--workspace", args.workspace.as_ref(), Workspace::new)?;
+    some_name("--worker", args.worker.as_ref(), WorkerId::new)?;
+    some_name("--after", args.after.as_ref(), ContainerId::new)?;
+    if args.limit == 0 {
+        return Err(BadField::of("--limit", "0", "is nothing; ask for 1 or more"));
+    }
+    Ok(())
+}
+
 async fn list(args: &StatusArgs, client: &Client) -> Ended {
+    check_filters(args).map_err(Failure::usage)?;
     let (mut containers, mut after) = (Vec::new(), args.after.clone());
     loop {
         let missing = args.limit - containers.len();

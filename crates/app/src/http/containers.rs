@@ -22,7 +22,7 @@ use super::answer::{Answer, Refusal};
 use super::calls::check_items;
 use super::clock::now;
 use super::explain::Reasons;
-use super::read::{Body, Id, Params};
+use super::read::{Body, Id, Params, page_size};
 use super::room::{Room, WAIT_MAX};
 use crate::api::calls::convert::each;
 use crate::api::container::{
@@ -118,7 +118,7 @@ pub(super) struct ListParams {
     workspace: Option<String>,
     worker: Option<String>,
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 impl ListParams {
@@ -144,7 +144,7 @@ impl ListParams {
 pub(super) async fn list(State(room): State<Arc<Room>>, Params(params): Params<ListParams>) -> Answer<ContainerList> {
     let (filter, phase, workspace) = params.filter()?;
     let after = some_name("after", params.after.as_ref(), ContainerId::new)?;
-    let limit = params.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = page_size(params.limit.as_ref(), PAGE, PAGE_MAX)?;
     let mut page = room.ports.containers.list(&room.cell, filter, after, limit).await?;
     page.rows.retain(|row| {
         phase.is_none_or(|phase| row.state.phase() == phase)

@@ -8,7 +8,7 @@ use domain::id::Revision;
 use serde::Deserialize;
 
 use super::answer::Answer;
-use super::read::Params;
+use super::read::{Params, page_size};
 use super::room::Room;
 use crate::api::export::ExportDocument;
 
@@ -21,7 +21,7 @@ const PAGE_MAX: usize = 5_000;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExportParams {
     since: Option<u64>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/export`
@@ -29,7 +29,7 @@ pub(super) async fn export(
     State(room): State<Arc<Room>>,
     Params(params): Params<ExportParams>,
 ) -> Answer<ExportDocument> {
-    let limit = params.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = page_size(params.limit.as_ref(), PAGE, PAGE_MAX)?;
     let page = room.ports.containers.export(&room.cell, params.since.map(Revision), limit).await?;
     Ok(Json(ExportDocument::of(&page, room.view.policy().quotas.as_ref())))
 }

@@ -5,6 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use domain::id::BadName;
+use domain::quantity::parse_whole;
 use serde::de::DeserializeOwned;
 
 use super::answer::Refusal;
@@ -23,6 +24,15 @@ pub(super) struct Body(pub(super) Bytes);
 
 /// What stands behind the question mark.
 pub(super) struct Params<T>(pub(super) T);
+
+/// How many rows a page may hold: as many as are asked for, and no more than `most`.
+pub(super) fn page_size(asked: Option<&String>, default: usize, most: usize) -> Result<usize, BadField> {
+    let Some(asked) = asked else { return Ok(default) };
+    match parse_whole(asked).map_err(|bad| BadField::quantity("limit", &bad))? {
+        0 => Err(BadField::of("limit", asked, "is nothing; ask for 1 or more")),
+        size => Ok(usize::try_from(size).unwrap_or(most).min(most)),
+    }
+}
 
 /// The `{id}` of the path.
 pub(super) struct Id(String);

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::answer::{Answer, Refusal};
 use super::clock::now;
-use super::read::{Id, MaybeDocument, Params};
+use super::read::{Id, MaybeDocument, Params, page_size};
 use super::room::Room;
 use crate::api::field::{BadField, some_name};
 use crate::api::period::{millis, spoken};
@@ -38,13 +38,13 @@ const REMOVE_STEPS_MAX: usize = 100;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ListParams {
     after: Option<String>,
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 /// `GET /v1/workers`
 pub(super) async fn list(State(room): State<Arc<Room>>, Params(params): Params<ListParams>) -> Answer<WorkerList> {
     let after = some_name("after", params.after.as_ref(), WorkerId::new)?;
-    let limit = params.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = page_size(params.limit.as_ref(), PAGE, PAGE_MAX)?;
     let rows = read_all(&room).await?;
     let mut later = rows.values().filter(|row| after.as_ref().is_none_or(|after| row.id > *after));
     let page: Vec<_> = later.by_ref().take(limit).collect();
