@@ -12,7 +12,7 @@ use clap::Parser;
 
 /// A batch scheduler for containers
 #[derive(Debug, Parser)]
-#[command(name = "stowplan")]
+#[command(name = "stowplan", version)]
 enum Stowplan {
     /// Run a server
     Serve(Box<ServeArgs>),

@@ -434,6 +434,11 @@ async fn a_page_of_nothing_is_refused() {
 }
 
 #[test]
+fn the_version_is_told() {
+    alone(&["--version"]).assert(0, &format!("stowplan {}\n", env!("CARGO_PKG_VERSION")), "");
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     for args in [&["--help"][..], &["config", "show"], &["plan", "--help"]] {
         let (mut command, _folder) = stowplan();
