@@ -3,7 +3,7 @@
 mod support;
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
@@ -466,8 +466,9 @@ fn wait_until_said(running: &mut Child, words: &str) {
 }
 
 fn terminate(mut running: Child) -> i32 {
-    rustix::process::kill_process(rustix::process::Pid::from_child(&running), rustix::process::Signal::TERM).unwrap();
-    Said::of(&Output { status: running.wait().unwrap(), stdout: Vec::new(), stderr: Vec::new() }).code
+    rustix::process::kill_process(rustix::process::Pid::from_child(&running), rustix::process::Signal::TERM)
+        .expect("it lives");
+    Said::of(&Output { status: running.wait().expect("it ends"), stdout: Vec::new(), stderr: Vec::new() }).code
 }
 
 #[test]
@@ -538,4 +539,35 @@ async fn a_token_file_that_is_named_goes_before_the_environment() {
     command.args(["worker", "list", "--server", &bench.url(), "--token-file", "token"]).env("STOWPLAN_TOKEN", "other");
     let output = tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.unwrap();
     assert_eq!(Said::of(&output).code, 0, "{}", Said::of(&output).stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_worth_a_word_once_a_beat_is_missing() {
+    for (keepalive, is_told) in [(Duration::from_mins(10), false), (Duration::from_secs(4), true)] {
+        let bench = Bench::with(Setup { keepalive, grace: Duration::from_hours(1), ..Setup::default() }).await;
+        bench.worker("w1").await;
+        let is_silent = |worker: &Value| worker["silent_ms"].as_u64().is_some_and(|silent| silent > 1_500);
+        while !is_silent(&bench.get("/v1/workers/w1").await.1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let said = on(&bench, &["worker", "list"]).await;
+        assert_eq!(said.stdout.contains("silent for"), is_told, "{}", said.stdout);
+    }
+}
+
+#[test]
+fn who_finds_the_store_away_is_sent_to_the_doctor() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let serving = std::thread::spawn(move || {
+        let (mut call, _) = server.accept().unwrap();
+        let body = json!({"type": "/problems/unavailable", "title": "not available now", "status": 503, "detail": "the store is unavailable"});
+        let body = body.to_string();
+        let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-length: {}\r\n\r\n", body.len());
+        assert!(call.read(&mut [0; 4096]).unwrap() > 0);
+        call.write_all((head + &body).as_bytes()).unwrap();
+    });
+    let said = alone(&["status", "--server", &address]);
+    serving.join().unwrap();
+    assert_eq!((said.code, said.next()), (3, &*format!("stowplan doctor --server {address}")), "{}", said.stderr);
 }

@@ -18,6 +18,9 @@ use super::quantity::{Amount, Quantity};
 use super::request::to_labels;
 use crate::api::period::parse_period;
 
+/// A worker that has been silent for less than this part of the keepalive may just have nothing to say.
+pub const SILENCE_PART: u32 = 4;
+
 /// A worker: as `GET /v1/workers` answers, as an agent registers, as a plan document lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -108,7 +108,8 @@ impl Client {
             }
             CallError::Unavailable(problem) => {
                 let error = format!("the server at {} cannot serve now: {}", self.url, problem.detail);
-                Failure { next: problem.next, ..Failure::new(UNREACHABLE, error) }
+                let next = problem.next.or_else(|| Some("stowplan doctor".to_owned()));
+                Failure { next, ..Failure::new(UNREACHABLE, error) }
             }
             CallError::Refused(problem) => Failure { next: problem.next, ..Failure::new(REFUSED, problem.detail) },
             CallError::Strange(why) => {

@@ -12,12 +12,11 @@ use super::connect::{CallError, Client, ConnectArgs};
 use super::status::Format;
 use super::table::{or_dash, table};
 use super::talk::{Ended, Failure, Voice, print, print_json, say};
+use crate::api::about::AboutDocument;
 use crate::api::period::{parse_period, spoken};
 use crate::api::quantity::Quantity;
-use crate::api::worker::{DrainCall, RemoveCall, WorkerDocument, WorkerList, WorkerOutcome};
+use crate::api::worker::{DrainCall, RemoveCall, SILENCE_PART, WorkerDocument, WorkerList, WorkerOutcome};
 
-/// A worker that has been silent for less is not worth a word.
-const SILENCE_MIN: Duration = Duration::from_secs(1);
 /// How many workers one page holds, and how many pages a server may have.
 const PAGE: usize = 5_000;
 const PAGES_MAX: usize = 100;
@@ -110,8 +109,11 @@ async fn list(args: &ListArgs) -> Ended {
             Voice::of(&args.connect).next("stowplan agent --help");
         }
         Format::Text => {
+            let about: AboutDocument =
+                client.get("/v1/about", &[], Duration::ZERO).await.map_err(|error| client.failure(error))?;
+            let worth_a_word = Duration::from_millis(about.settings.keepalive_ms) / SILENCE_PART;
             let header = ["WORKER", "STATUS", "POOL", "CPU FREE", "MEMORY FREE", "GPUS", "CONTAINERS", "NOTE"];
-            print(&table(header, workers.iter().map(row)))?;
+            print(&table(header, workers.iter().map(|worker| row(worker, worth_a_word))))?;
         }
     }
     Ok(0)
@@ -133,7 +135,7 @@ pub(crate) async fn all(client: &Client) -> Result<Vec<WorkerDocument>, CallErro
     Err(CallError::Strange(format!("it has more than {PAGES_MAX} pages of {PAGE} workers")))
 }
 
-fn row(worker: &WorkerDocument) -> [String; 8] {
+fn row(worker: &WorkerDocument, worth_a_word: Duration) -> [String; 8] {
     let free = worker.free.clone().unwrap_or_default();
     let whole = |amount: Option<&Quantity>| amount.and_then(|amount| amount.whole("").ok()).unwrap_or(0);
     let of = |write: fn(u64) -> String, free: Option<&Quantity>, total: Option<&Quantity>| {
@@ -148,12 +150,12 @@ fn row(worker: &WorkerDocument) -> [String; 8] {
         of(format_memory, free.memory_mib.as_ref(), worker.memory_mib.as_ref()),
         or_dash(gpus.as_deref()),
         worker.containers.unwrap_or(0).to_string(),
-        note(worker),
+        note(worker, worth_a_word),
     ]
 }
 
-fn note(worker: &WorkerDocument) -> String {
-    let silent = worker.silent_ms.map(Duration::from_millis).filter(|silent| *silent >= SILENCE_MIN);
+fn note(worker: &WorkerDocument, worth_a_word: Duration) -> String {
+    let silent = worker.silent_ms.map(Duration::from_millis).filter(|silent| *silent >= worth_a_word);
     let silent = silent.map(|silent| format!("silent for {}", spoken(silent)));
     let over = worker.over_committed.then(|| "owns more than it has".to_owned());
     let notes: Vec<String> = over.into_iter().chain(silent).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -22,6 +23,7 @@ use crate::api::explain::{ExplainDocument, FleetDocument, reason_now};
 use crate::api::period::spoken;
 use crate::api::problem::Kind;
 use crate::api::reason::ReasonDocument;
+use crate::api::worker::SILENCE_PART;
 
 /// For how many lots one list looks at the fleet.
 const LOTS_EXPLAINED_MAX: usize = 32;
@@ -36,7 +38,7 @@ pub(super) async fn explain(State(room): State<Arc<Room>>, id: Id) -> Answer<Exp
     };
     let (id, state) = (row.id.to_string(), row.state.phase().as_str().to_owned());
     if !matches!(row.state, ContainerState::Pending(_)) || row.state.lot() == Some(&LotKey::Stop) {
-        let text = whereabouts(&row, &*room.view);
+        let text = whereabouts(&row, &*room.view, room.keepalive);
         return Ok(Json(ExplainDocument { id, state, text, fleet: None, reason: None }));
     }
     let Some(fleet) = room.view.fleet() else {
@@ -70,7 +72,7 @@ fn explain_row(row: &ContainerRow, fleet: &Fleet, policy: &Policy) -> Explanatio
 }
 
 /// Where a container is that does not wait.
-fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
+fn whereabouts(row: &ContainerRow, view: &dyn Explain, keepalive: Duration) -> String {
     let document = ContainerDocument::of(row, None, None);
     let (state, worker) = (&document.state, document.worker.as_deref().unwrap_or("no worker"));
     let how = document.last_end.as_ref().map(|end| end.text.as_str());
@@ -80,7 +82,7 @@ fn whereabouts(row: &ContainerRow, view: &dyn Explain) -> String {
             let silent = view
                 .silence_of(&place.worker, place.incarnation)
                 .map(|(silent, _)| silent)
-                .filter(|silent| silent.as_secs() >= 1);
+                .filter(|silent| *silent >= keepalive / SILENCE_PART);
             let silent = silent.map(|silent| format!(", which has been silent for {}", spoken(silent)));
             format!("{state} on {worker}, attempt {}{}", row.attempt, silent.unwrap_or_default())
         }

@@ -61,6 +61,7 @@ impl Bench {
         let ports = RowPorts::over(MemoryStore::new().expect("randomness"));
         let cell = CellName::new("main").expect("a name");
         let policy = Policy::default();
+        let keepalive_ms = u64::try_from(setup.keepalive.as_millis()).expect("a span of time");
         let settings = Settings {
             cell: cell.clone(),
             planner: PlannerId::new("p1").expect("a name"),
@@ -94,7 +95,7 @@ impl Bench {
             metrics: Arc::new(|_| "# EOF\n".to_owned()),
             keepalive: setup.keepalive,
             grace: setup.grace,
-            settings: SettingsDocument::default(),
+            settings: SettingsDocument { keepalive_ms, ..SettingsDocument::default() },
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
