@@ -1,0 +1,100 @@
+//! Servers and agents, as they start, and why they do not.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::support::{Bench, Setup};
+use crate::{Said, alone, stowplan};
+
+/// Starts a server or an agent, which are no commands that end by themselves.
+fn start(args: &[&str], stdout: Stdio, stderr: Stdio) -> (Child, tempfile::TempDir) {
+    let (mut command, folder) = stowplan();
+    (command.args(args).stdout(stdout).stderr(stderr).spawn().expect("it starts"), folder)
+}
+
+fn full_disk() -> Stdio {
+    std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it").into()
+}
+
+/// Waits until it says this on standard error; fails if it ends before.
+fn wait_until_said(running: &mut Child, words: &str) {
+    let lines = BufReader::new(running.stderr.as_mut().expect("it is piped")).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains(words)), "it ended before it said {words}");
+}
+
+fn terminate(mut running: Child) -> i32 {
+    rustix::process::kill_process(rustix::process::Pid::from_child(&running), rustix::process::Signal::TERM)
+        .expect("it lives");
+    Said::of(&Output { status: running.wait().expect("it ends"), stdout: Vec::new(), stderr: Vec::new() }).code
+}
+
+#[test]
+fn a_server_whose_output_nobody_takes_serves() {
+    let args = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
+    let (mut serving, _folder) = start(&args, full_disk(), Stdio::piped());
+    wait_until_said(&mut serving, "the right to plan this cell changed hands held=true");
+    terminate(serving);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_words_nobody_takes_goes_on() {
+    let bench = Bench::new().await;
+    let url = bench.url();
+    let (mut agent, _folder) = start(&["agent", "--id", "w1", "--server", &url], Stdio::null(), full_disk());
+    while bench.get("/v1/workers/w1").await.0 != 200 {
+        assert_eq!(agent.try_wait().unwrap(), None, "it ended");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(terminate(agent), 0, "it says a word of farewell, and panics at no disk");
+}
+
+#[test]
+fn arguments_that_make_no_agent_are_refused_by_name() {
+    for (args, error) in [
+        (&["--cpu", "x"][..], "--cpu: \"x\" is not a number; write a plain decimal such as 2 or 0.5"),
+        (&["--cpu", "0"], "--cpu: 0 is nothing; offer more than 0"),
+        (&["--memory", "5"], "--memory: \"5\" has no unit; write 5Mi or 5Gi"),
+        (
+            &["--server", "https://a"],
+            "--server: \"https://a\" is no http:// address; write it as http://127.0.0.1:7070",
+        ),
+        (&["--executor", "hook"], "--hook: is missing; --executor hook needs the program that it runs"),
+        (&["--hook", "/a"], "--hook: is of use with --executor hook only; add that, or leave --hook out"),
+        (
+            &["--token-file", "a"],
+            "--token-file: cannot read the token's file a: No such file or directory (os error 2)",
+        ),
+    ] {
+        // If it is not refused, the agent ends at the signal.
+        let args = [&["20", env!("CARGO_BIN_EXE_stowplan"), "agent", "--id", "w1"], args].concat();
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("timeout");
+        let command =
+            command.args(args).current_dir(&folder).env_remove("STOWPLAN_TOKEN").env_remove("STOWPLAN_SERVER");
+        Said::of(&command.output().unwrap()).assert(2, "", &format!("error: {error}\nnext: stowplan agent --help\n"));
+    }
+}
+
+#[test]
+fn an_agent_that_cannot_start_names_the_command_that_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let args = ["agent", "--id", "w1", "--server", "127.0.0.1:1", "--data", data];
+    let (mut first, _own) = start(&args, Stdio::null(), Stdio::piped());
+    wait_until_said(&mut first, "cannot reach the server");
+    terminate(first);
+    let said = alone(&["agent", "--id", "w2", "--data", data]);
+    let error = format!("error: the data folder {data} belongs to worker w1, not to w2");
+    said.assert(1, "", &format!("{error}\nnext: stowplan agent --id w1\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_that_is_named_goes_before_the_environment() {
+    let bench = Bench::with(Setup { token: Some("s3cret"), ..Setup::default() }).await;
+    let (mut command, folder) = stowplan();
+    std::fs::write(folder.path().join("token"), "s3cret\n").unwrap();
+    command.args(["worker", "list", "--server", &bench.url(), "--token-file", "token"]).env("STOWPLAN_TOKEN", "other");
+    let output = tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.unwrap();
+    assert_eq!(Said::of(&output).code, 0, "{}", Said::of(&output).stderr);
+}
