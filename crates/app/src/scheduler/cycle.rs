@@ -201,7 +201,7 @@ impl<'a> Cycle<'a> {
             }
         }
         let mut corrupt = line.corrupt;
-        corrupt.truncate(self.ports.limits.call_items_max - candidates.len());
+        corrupt.truncate(self.ports.limits.call_items_max.saturating_sub(candidates.len()));
         Ok(Batch { candidates, corrupt, looked, more, began })
     }
 
