@@ -23,6 +23,37 @@ fn every_setting_of_the_seed_exists() {
 }
 
 #[test]
+fn every_setting_is_documented_with_its_default() {
+    let page = Page::read("docs/reference/settings.md");
+    let table = rows(page.text.split("\n## ").next().unwrap_or_default());
+    let documented: Vec<(&str, &str)> =
+        table.iter().filter_map(|row| Some((*words(row[0]).first()?, row[1]))).collect();
+    assert_eq!(documented.iter().map(|(name, _)| *name).collect::<Vec<_>>(), SETTINGS);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut args = ConfigArgs::default();
+    std::fs::write(args.config.insert(folder.path().join("stowplan.toml")), "").expect("a file");
+    let origins = settle(&args).expect("it can be used").origins;
+    for (setting, default) in documented {
+        let value =
+            origins.iter().find(|origin| origin.setting == setting).map(|origin| origin.value.trim_matches('"'));
+        assert_eq!(value.unwrap_or("none"), default, "the default of {setting}");
+    }
+}
+
+#[test]
+fn the_examples_of_quotas_and_failover_can_be_used_and_the_default_quota_is_as_it_is_written() {
+    let page = Page::read("docs/reference/settings.md");
+    let policy = |text: &str| settled(text).expect("it can be used").policy;
+    let examples =
+        policy(&page.text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect::<String>());
+    assert_eq!((examples.quotas.expect("some").workspaces.len(), examples.failover.len()), (1, 1));
+    let table = rows(page.section("Quotas"));
+    let limits = table.iter().filter_map(|row| Some(format!("{} = {:?}\n", words(row[0]).first()?, row[1])));
+    let written = policy(&format!("[quota.default]\n{}", limits.collect::<String>()));
+    assert_eq!(written.quotas, policy("").quotas);
+}
+
+#[test]
 fn every_preset_has_the_values_that_are_written() {
     let seed = Page::read("docs/seed.md");
     let table = rows(seed.section("Settings"));
