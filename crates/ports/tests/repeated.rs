@@ -1,6 +1,9 @@
 //! Every clause holds of a store whose every write is made again: what a repeat is answered says what the first was.
 
+use std::sync::{Arc, OnceLock};
+
 use domain::id::{CellName, ContainerId};
+use domain::model::containers::StopOutcome;
 use domain::request::{Ask, Body, IfSilent, Submission};
 use domain::time::Timestamp;
 use ports::around::{Answering, Around, wrap};
@@ -85,6 +88,22 @@ impl Around for Meddles {
     }
 }
 
+/// Has another caller hand in one request before each stop.
+struct ComesBetween(Arc<OnceLock<Ports>>);
+
+impl Around for ComesBetween {
+    async fn around<'a, T: Send + 'static>(
+        &'a self,
+        operation: &'static str,
+        call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,
+    ) -> PortResult<T> {
+        if operation == "stop" {
+            submit(self.0.get().expect("it is set"), "one").await?;
+        }
+        call().await
+    }
+}
+
 fn cell() -> CellName {
     CellName::new("main").expect("a name")
 }
@@ -100,10 +119,14 @@ async fn submit(ports: &Ports, name: &str) -> PortResult<()> {
     ports.backlog.submit(&cell(), Timestamp(1), vec![submission]).await.map(drop)
 }
 
+fn block_on<T>(calls: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(calls)
+}
+
 /// Hands in one request and stops it.
 fn submit_and_stop(ports: &Ports) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    block_on(async {
         submit(ports, "one").await.expect("memory is there");
         ports.containers.stop(&cell(), Timestamp(2), vec![id("one")]).await.expect("memory is there");
     });
@@ -130,4 +153,14 @@ fn a_store_that_changes_something_with_a_repeat_is_found() {
     let store = memory();
     let meddling = wrap(&store, Meddles(store.clone()));
     submit_and_stop(&Repeating::over(store.clone(), store, meddling, Hears::WhatIsMeant));
+}
+
+#[test]
+fn what_only_the_last_repeat_found_is_meant() {
+    let (store, callers) = (memory(), Arc::new(OnceLock::new()));
+    let late = wrap(&store, ComesBetween(Arc::clone(&callers)));
+    let repeating = Repeating::over(store.clone(), store, late, Hears::WhatIsMeant);
+    callers.set(repeating.clone()).unwrap_or_else(|_| panic!("it is set once"));
+    let outcomes = block_on(repeating.containers.stop(&cell(), Timestamp(2), vec![id("one")]));
+    assert_eq!(outcomes.expect("memory is there"), [StopOutcome::Stopped]);
 }

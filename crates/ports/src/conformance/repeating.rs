@@ -109,7 +109,8 @@ impl<R: Repeats> Repeating<R> {
             self.repeat_once_more(cell, asked, &write, &again, &under_way).await?
         };
         let meant = match self.hears {
-            Hears::WhatIsMeant => first.meant_by(&again).reaching(&last),
+            // Before the last repeat, too, others may have come in between.
+            Hears::WhatIsMeant => first.meant_by(&again).meant_by(&last).reaching(&last),
             Hears::TheRepeat => again.clone(),
         };
         Ok(Said { meant, again })
