@@ -14,7 +14,7 @@ use domain::model::workers::{Look, SeenSilent};
 use ports::{PortError, Ports};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::api::about::{SettingsDocument, StoreDocument};
@@ -51,6 +51,7 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = settle(&args.config)?.config;
     logs::start(config.log_level, config.log == LogFormat::Json);
+    let signals = Signals::hear().context("failed to listen for signals")?;
     let store = wiring::open(&config)?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("failed to listen on {}", config.listen))?;
@@ -84,7 +85,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut planning = tokio::spawn(scheduler.run(stopped));
     let refused = examine_store(config.clone(), tell);
-    let told = told_to_stop(args.drain_on_stdin_eof, store, config);
+    let told = told_to_stop(signals, args.drain_on_stdin_eof, store, config);
     tokio::select! {
         closed = crate::http::serve(listener, server, told) => closed?,
         refused = refused => return Err(refused),
@@ -153,16 +154,23 @@ fn in_force(config: &Config) -> SettingsDocument {
     }
 }
 
+/// The signals that end a server, heard before it may hold anything that it has to leave.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn hear() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+}
+
 /// Comes back when the server is to stop: at a signal, or once its input ended and its workers are empty.
-async fn told_to_stop(drain_on_stdin_eof: bool, store: Ports, config: Config) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("no signal can be heard; stop this server with KILL");
-        return std::future::pending().await;
-    };
+async fn told_to_stop(mut signals: Signals, drain_on_stdin_eof: bool, store: Ports, config: Config) {
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
         () = input_ended(drain_on_stdin_eof) => {
             tracing::info!("told to drain: waiting until no worker owns anything");
             // Whatever is left goes on at its worker, and is there at the next start.

@@ -34,7 +34,19 @@ fn a_server_whose_output_nobody_takes_serves() {
     let args = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
     let (mut serving, _folder) = start(&args, full_disk(), Stdio::piped());
     wait_until_said(&mut serving, "the right to plan this cell changed hands held=true");
-    terminate(serving);
+    assert_eq!(terminate(serving), 0);
+}
+
+#[test]
+fn a_server_that_is_told_to_end_as_soon_as_it_listens_ends_in_order() {
+    for _ in 0..5 {
+        let args = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
+        let (mut serving, _folder) = start(&args, Stdio::piped(), Stdio::null());
+        let mut first = String::new();
+        BufReader::new(serving.stdout.as_mut().expect("it is piped")).read_line(&mut first).expect("it says a line");
+        assert!(first.starts_with("listening on "), "{first}");
+        assert_eq!(terminate(serving), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
