@@ -72,33 +72,17 @@ impl Repeats for Forgets {
     }
 }
 
-/// Takes in another request with each stop.
-struct Meddles(Ports);
+/// Hands in the request of this name before each stop, by these ports.
+struct HandsIn(&'static str, Arc<OnceLock<Ports>>);
 
-impl Around for Meddles {
+impl Around for HandsIn {
     async fn around<'a, T: Send + 'static>(
         &'a self,
         operation: &'static str,
         call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,
     ) -> PortResult<T> {
         if operation == "stop" {
-            submit(&self.0, "another").await?;
-        }
-        call().await
-    }
-}
-
-/// Has another caller hand in one request before each stop.
-struct ComesBetween(Arc<OnceLock<Ports>>);
-
-impl Around for ComesBetween {
-    async fn around<'a, T: Send + 'static>(
-        &'a self,
-        operation: &'static str,
-        call: impl Fn() -> Answering<'a, T> + Send + Sync + 'a,
-    ) -> PortResult<T> {
-        if operation == "stop" {
-            submit(self.0.get().expect("it is set"), "one").await?;
+            submit(self.1.get().expect("they are set"), self.0).await?;
         }
         call().await
     }
@@ -151,16 +135,16 @@ fn a_store_that_answers_each_repeat_otherwise_is_found() {
 #[should_panic(expected = "changed something")]
 fn a_store_that_changes_something_with_a_repeat_is_found() {
     let store = memory();
-    let meddling = wrap(&store, Meddles(store.clone()));
+    let meddling = wrap(&store, HandsIn("another", Arc::new(store.clone().into())));
     submit_and_stop(&Repeating::over(store.clone(), store, meddling, Hears::WhatIsMeant));
 }
 
 #[test]
 fn what_only_the_last_repeat_found_is_meant() {
     let (store, callers) = (memory(), Arc::new(OnceLock::new()));
-    let late = wrap(&store, ComesBetween(Arc::clone(&callers)));
+    let late = wrap(&store, HandsIn("one", Arc::clone(&callers)));
     let repeating = Repeating::over(store.clone(), store, late, Hears::WhatIsMeant);
-    callers.set(repeating.clone()).unwrap_or_else(|_| panic!("it is set once"));
+    callers.set(repeating.clone()).unwrap_or_else(|_| panic!("they are set once"));
     let outcomes = block_on(repeating.containers.stop(&cell(), Timestamp(2), vec![id("one")]));
     assert_eq!(outcomes.expect("memory is there"), [StopOutcome::Stopped]);
 }
