@@ -7,8 +7,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -90,9 +91,13 @@ fn until(what: &str, mut done: impl FnMut() -> bool, said: impl FnOnce() -> Stri
     }
 }
 
+/// A port that is free, another for each test. It lies below those that the kernel gives to outgoing connections: one of
+/// those, taken and let go, is soon another's, and clients of a server that is down would take its place.
 fn free_port() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(22_000);
+    let mut ports = iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take_while(|port| *port < 32_000);
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a free port below 32,000").to_string()
 }
 
 /// A process that ended and that nobody has waited for has an entry in /proc, but no arguments.

@@ -15,6 +15,7 @@ mod resp;
 mod server;
 
 pub use cluster::{Cluster, Migration, shared_cluster, slot_of};
+pub use free_port::free_port;
 pub use monitor::{Call, Client, Monitor};
 pub use options::{Appendonly, Options};
 pub use proxy::Proxy;

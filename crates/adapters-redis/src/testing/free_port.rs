@@ -18,7 +18,9 @@ static TRIED: AtomicU32 = AtomicU32::new(0);
 
 /// A port of the loopback that is free now, and so is that of its bus; never the same twice in a process. Another
 /// process may take it before it is used: whoever starts a server there looks whether it is his that answers.
-pub(super) fn free_port() -> u16 {
+///
+/// A port that the kernel chooses, let go again, is no such port: it is one of those that it gives to the next connection.
+pub fn free_port() -> u16 {
     let start = start();
     for _ in 0..COUNT {
         let tried = TRIED.fetch_add(1, Ordering::Relaxed);

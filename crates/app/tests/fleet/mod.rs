@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use adapters_redis::testing::free_port;
 use serde_json::Value;
 
 /// The binary under test.
@@ -397,10 +398,6 @@ fn parent(pid: u32) -> Option<u32> {
 pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let children: Vec<u32> = pids().filter(|child| parent(*child) == Some(pid)).collect();
     children.into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// One HTTP/1.1 exchange over a connection of its own.
