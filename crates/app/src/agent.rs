@@ -13,6 +13,7 @@ pub mod executor;
 pub mod files;
 mod fuse;
 pub mod leftovers;
+pub mod open_files;
 pub mod procfs;
 pub mod record;
 pub mod shim;
@@ -169,6 +170,7 @@ fn parse_delay(text: &str) -> Result<Duration, String> {
 /// Runs the agent until it is told to leave. A signal ends it at once, and leaves what it runs to its shims.
 pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     start_logging(args.log);
+    open_files::raise();
     if args.detach {
         setsid().context("failed to begin a session")?;
     }

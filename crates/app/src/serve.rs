@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::agent::open_files;
 use crate::api::about::{SettingsDocument, StoreDocument};
 use crate::api::period::millis;
 use crate::api::pools::PoolStatus;
@@ -34,6 +35,8 @@ const LASTS: Duration = Duration::from_secs(10);
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 /// How long a server that was told to drain waits for its workers to be empty.
 const DRAIN_WITHIN: Duration = Duration::from_secs(9);
+/// How many files a server should be able to open, at least: 2,000 agents need about as many.
+const FILES_MIN: u64 = 4_096;
 /// How many rows of the fleet one call reads meanwhile.
 const WORKERS_LOOKED_AT: usize = 1_000;
 
@@ -51,6 +54,13 @@ pub struct ServeArgs {
 pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let config = settle(&args.config)?.config;
     logs::start(config.log_level, config.log == LogFormat::Json);
+    let files = open_files::raise();
+    if files.is_some_and(|files| files < FILES_MIN) {
+        tracing::warn!(
+            files,
+            "few files may be open at once, and each agent needs two; raise the hard limit: ulimit -Hn, or LimitNOFILE"
+        );
+    }
     let signals = Signals::hear().context("failed to listen for signals")?;
     let store = wiring::open(&config)?;
     let listener = TcpListener::bind(config.listen).await;

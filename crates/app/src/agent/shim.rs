@@ -27,6 +27,7 @@ use rustix::stdio::{stdin, stdout};
 use self::output::Output;
 use super::clock::{self, Alarm};
 use super::fuse::{self, Blow, Fuse};
+use super::open_files;
 use super::procfs::{self, ProcessIdentity};
 use super::record::{Assignment, Record};
 use crate::api::calls::{Event, OutputDocument, Report};
@@ -42,10 +43,16 @@ pub struct ShimArgs {
     /// The container's folder.
     #[arg(long)]
     pub dir: PathBuf,
+    /// How many files it may have open, and so may the container; by default as many as the agent.
+    #[arg(long)]
+    pub files: Option<u64>,
 }
 
 /// Runs one container. To be called before any thread or runtime is started.
 pub fn run(args: &ShimArgs) -> ExitCode {
+    if let Some(files) = args.files {
+        open_files::lower(files);
+    }
     match stand_over(&Record::at(&args.dir)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Context;
+use crate::agent::open_files;
 use crate::api::field::BadField;
 use crate::api::json::{self, objects};
 use crate::api::period::spoken;
@@ -191,6 +192,7 @@ impl Run {
         command.args(args).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
+        open_files::give_back(&child);
         let mut group = Group::of(&child);
         let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())

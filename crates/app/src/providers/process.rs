@@ -26,7 +26,7 @@ use tokio::process::{Child, Command};
 
 use super::Context;
 use crate::agent::procfs::{self, ProcessIdentity};
-use crate::agent::{data, leftovers};
+use crate::agent::{data, leftovers, open_files};
 use crate::api::token::TOKEN_VARIABLE;
 use crate::config::PoolConfig;
 
@@ -161,7 +161,9 @@ impl Pool {
         command.arg("--data").arg(&data).args(template_args(&worker.id, &worker.spec)).args(&self.agent_args);
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Some(command.spawn().context("failed to start its agent")?))
+        let agent = command.spawn().context("failed to start its agent")?;
+        open_files::give_back(&agent);
+        Ok(Some(agent))
     }
 
     fn open_log(&self, worker: &WorkerId) -> io::Result<File> {

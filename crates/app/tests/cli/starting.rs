@@ -1,11 +1,12 @@
 //! Servers and agents, as they start, and why they do not.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::support::{Bench, Setup};
-use crate::{Said, alone, stowplan};
+use crate::{Said, alone, on, stowplan};
 
 /// Starts a server or an agent, which are no commands that end by themselves.
 fn start(args: &[&str], stdout: Stdio, stderr: Stdio) -> (Child, tempfile::TempDir) {
@@ -109,4 +110,58 @@ async fn a_token_file_that_is_named_goes_before_the_environment() {
     command.args(["worker", "list", "--server", &bench.url(), "--token-file", "token"]).env("STOWPLAN_TOKEN", "other");
     let output = tokio::task::spawn_blocking(move || command.output().expect("it starts")).await.unwrap();
     assert_eq!(Said::of(&output).code, 0, "{}", Said::of(&output).stderr);
+}
+
+/// The program, given so many open files and free to raise that.
+fn with_few_files(files: u64, args: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {files}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_stowplan")]).args(args);
+    command
+}
+
+#[test]
+fn a_server_has_more_connections_than_files_it_was_given_and_what_it_starts_gets_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    // What it starts is given its limit a moment later.
+    let provider = "for _ in $(seq 500); do [ $(ulimit -Sn) = 64 ] && break; sleep 0.02; done
+        ulimit -Sn > given; mv given limit; echo '{\"workers\": []}'";
+    let pool = "[pools.own]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 1\nprovider = \"command\"\n";
+    let config = format!("{pool}command = [\"sh\", \"-c\", {provider:?}]\n");
+    std::fs::write(folder.path().join("stowplan.toml"), config).unwrap();
+    let mut command = with_few_files(64, &["serve", "--store", "memory", "--listen", "127.0.0.1:0"]);
+    let mut serving = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(serving.stdout.as_mut().expect("it is piped")).read_line(&mut first).expect("it says a line");
+    let address = first.trim().strip_prefix("listening on http://").expect("it listens");
+
+    let connections: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for mut connection in &connections {
+        connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        connection.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        assert!(connection.read(&mut [0; 1024]).expect("it is answered") > 0);
+    }
+    let limit = folder.path().join("limit");
+    while !limit.exists() {
+        assert_eq!(serving.try_wait().unwrap(), None, "it ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(std::fs::read_to_string(limit).unwrap(), "64\n");
+    assert_eq!(terminate(serving), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_opens_more_files_than_it_was_given_and_a_container_is_given_no_more() {
+    let bench = Bench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = bench.url();
+    let mut command = with_few_files(100, &["agent", "--id", "w1", "--server", &url]);
+    let agent = command.current_dir(&folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let said = on(&bench, &["run", "--", "sh", "-c", "ulimit -Sn"]).await;
+    assert_eq!((said.code, &*said.stdout), (0, "100\n"), "{}", said.stderr);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.id())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("it is listed");
+    let files: Vec<_> = files.split_whitespace().collect();
+    assert!(files[0] == files[1] && files[0] != "100", "{files:?}");
+    assert_eq!(terminate(agent), 0);
 }

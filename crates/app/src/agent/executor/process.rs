@@ -15,8 +15,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::{Executor, Found, Happening, StopRequest, hook};
 use crate::agent::fuse::KILL_AFTER_MS;
-use crate::agent::procfs;
 use crate::agent::record::{Assignment, Claim, Record, marks, record_path, recorded_placement, records_path};
+use crate::agent::{open_files, procfs};
 use crate::api::calls::{Event, Hold, PlacementName, Report, StartOrder};
 use crate::api::worker::HOOK_RUNTIME;
 
@@ -104,6 +104,9 @@ impl ProcessExecutor {
         let notes = listen_to(&record)?;
         let mut command = Command::new(OWN_PROGRAM);
         command.arg0("stowplan").arg("shim").arg("--dir").arg(record.dir()).env_clear().current_dir("/");
+        if let Some(files) = open_files::given() {
+            command.arg("--files").arg(files.to_string());
+        }
         #[cfg(feature = "failpoints")]
         command.envs(crate::agent::clock::suspension::variable());
         command.stdin(record.open_bell()?).stdout(record.open_notes()?).stderr(Stdio::null());
