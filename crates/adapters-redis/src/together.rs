@@ -19,6 +19,10 @@ use crate::store::Store;
 /// What the calls of one step weigh at most, unless it is one alone: whoever comes next waits for all of them.
 const WEIGHT_MAX: usize = 500;
 
+/// What all that wait in a cell weigh at most. While the server is away, callers come and leave, and their calls would
+/// stay: whoever comes now is told at once to come again. A fleet of many thousands that is woken at once has its place.
+const WAITING_MAX: usize = 200 * WEIGHT_MAX;
+
 /// A call that may share a step with others of its kind.
 pub(crate) trait Shareable: Sized + Send + Sync + 'static {
     /// What it is answered.
@@ -41,10 +45,15 @@ pub(crate) trait Shareable: Sized + Send + Sync + 'static {
 /// The calls of one kind that wait, of each cell that has one under way.
 pub(crate) struct Together<C: Shareable>(Mutex<BTreeMap<CellName, Line<C>>>);
 
-type Line<C> = VecDeque<Waiting<C>>;
+struct Line<C: Shareable> {
+    waiting: VecDeque<Waiting<C>>,
+    /// Of all of them.
+    weight: usize,
+}
 
 struct Waiting<C: Shareable> {
     call: C,
+    weight: usize,
     answer: oneshot::Sender<PortResult<C::Answer>>,
 }
 
@@ -54,13 +63,24 @@ impl<C: Shareable> Default for Together<C> {
     }
 }
 
+impl<C: Shareable> Default for Line<C> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), weight: 0 }
+    }
+}
+
 impl<C: Shareable> Together<C> {
     /// Stands in line; whether nobody was under way who would ask.
-    fn join(&self, cell: &CellName, waiting: Waiting<C>) -> bool {
+    fn join(&self, cell: &CellName, waiting: Waiting<C>) -> PortResult<bool> {
         let mut lines = self.lines();
         let is_first = !lines.contains_key(cell);
-        lines.entry(cell.clone()).or_default().push_back(waiting);
-        is_first
+        let line = lines.entry(cell.clone()).or_default();
+        if line.weight >= WAITING_MAX {
+            return Err(PortError::unavailable("too many calls wait for it"));
+        }
+        line.weight += waiting.weight;
+        line.waiting.push_back(waiting);
+        Ok(is_first)
     }
 
     /// The next who share a step; nobody if nobody waits, and then nobody is under way.
@@ -69,22 +89,27 @@ impl<C: Shareable> Together<C> {
         let Some(line) = lines.get_mut(cell) else { return Vec::new() };
         let mut weight = 0;
         let fits = |waiting: &&Waiting<C>| {
-            weight += waiting.call.weight();
+            weight += waiting.weight;
             weight <= WEIGHT_MAX
         };
-        let count = line.iter().take_while(fits).count().max(1).min(line.len());
+        let count = line.waiting.iter().take_while(fits).count().max(1).min(line.waiting.len());
         if count == 0 {
             lines.remove(cell);
             return Vec::new();
         }
-        line.drain(..count).collect()
+        let next: Vec<_> = line.waiting.drain(..count).collect();
+        line.weight -= next.iter().map(|waiting| waiting.weight).sum::<usize>();
+        next
     }
 
     /// Puts those back who were not asked for, before all who came since.
     fn put_back(&self, cell: &CellName, unasked: Vec<Waiting<C>>) {
         let mut lines = self.lines();
         let line = lines.entry(cell.clone()).or_default();
-        unasked.into_iter().rev().for_each(|waiting| line.push_front(waiting));
+        for waiting in unasked.into_iter().rev() {
+            line.weight += waiting.weight;
+            line.waiting.push_front(waiting);
+        }
     }
 
     fn lines(&self) -> MutexGuard<'_, BTreeMap<CellName, Line<C>>> {
@@ -100,7 +125,8 @@ pub(crate) fn latest(times: impl Iterator<Item = Timestamp>) -> u64 {
 /// Makes a call, with whoever else makes one at this time. It is made also if the caller does not wait for its answer.
 pub(crate) async fn ask<C: Shareable>(store: &Arc<Store>, cell: &CellName, asked: C) -> PortResult<C::Answer> {
     let (answer, answered) = oneshot::channel();
-    if C::queue(store).join(cell, Waiting { call: asked, answer }) {
+    let weight = asked.weight();
+    if C::queue(store).join(cell, Waiting { call: asked, weight, answer })? {
         let (store, cell) = (Arc::clone(store), cell.clone());
         tokio::spawn(Asking::<C> { store, cell, kind: PhantomData, is_over: false }.run());
     }
@@ -142,7 +168,7 @@ impl<C: Shareable> Asking<C> {
             }
             // Either nothing was written, or it is not written twice: what one of them asks about hurts no other.
             Err(PortError::Corrupt { .. }) if waiting.len() > 1 => {
-                for Waiting { call, answer } in waiting {
+                for Waiting { call, answer, .. } in waiting {
                     let alone = self.ask(&[&call]).await;
                     answer.send(alone.map(|mut answers| answers.swap_remove(0))).ok();
                 }

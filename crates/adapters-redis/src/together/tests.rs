@@ -12,6 +12,7 @@ use domain::request::{Ask, Body, IfSilent, Submission};
 use domain::resources::{Booking, Capacity};
 use domain::worker::{CallAnswer, Caller, WorkerSpec};
 use ports::Ports;
+use tokio::time::timeout;
 
 use super::*;
 use crate::config::RedisConfig;
@@ -186,7 +187,7 @@ async fn lost_writes_that_one_worker_has_seen_are_noticed_before_another_takes()
 async fn what_was_asked_is_done_also_if_nobody_waits_for_the_answer() {
     let server = Server::start();
     let ports = ports(&server);
-    let left = tokio::time::timeout(Duration::ZERO, submit(ports.clone(), "c1".to_owned())).await;
+    let left = timeout(Duration::ZERO, submit(ports.clone(), "c1".to_owned())).await;
     assert!(left.is_err(), "it cannot be answered already: {left:?}");
     for _ in 0..500 {
         if ports.backlog.depth(&cell()).await.unwrap().ready == 1 {
@@ -212,4 +213,27 @@ async fn a_server_that_is_away_is_told_to_all_who_share_a_call_and_calls_go_on_w
     }
     server.restart();
     assert_eq!(submit(ports, "c1".to_owned()).await.unwrap(), [SubmitOutcome::Accepted]);
+}
+
+#[tokio::test]
+async fn callers_that_leave_while_the_server_is_away_pile_up_to_a_bound_only() {
+    let server = Server::start();
+    let ports = ports(&server);
+    let cell = cell();
+    server.freeze();
+    let mut refused = None;
+    for call in 0..1_000 {
+        let requests = (0..1_000).map(|at| request(&format!("c{call}-{at}"))).collect();
+        let asked = timeout(Duration::ZERO, ports.backlog.submit(&cell, NOW, requests)).await;
+        if let Ok(answer) = asked {
+            refused = Some((call, answer.expect_err("nobody is there").in_full()));
+            break;
+        }
+    }
+    server.thaw();
+    let (calls, why) = refused.expect("there is a bound");
+    assert!(calls >= 100 && why.contains("too many calls wait for it"), "{calls}: {why}");
+    while ports.backlog.submit(&cell, NOW, vec![request("last")]).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
