@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::agent::open_files;
-use crate::api::about::{SettingsDocument, StoreDocument};
+use crate::api::about::{CautionDocument, SettingsDocument, StoreDocument};
 use crate::api::period::millis;
 use crate::api::pools::PoolStatus;
 use crate::api::worker::WorkerDocument;
@@ -33,6 +33,8 @@ use crate::wiring;
 const LASTS: Duration = Duration::from_secs(10);
 /// How often a store that does not answer is asked what it is.
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
+/// How often one that has said what it is is asked again.
+const EXAMINE_AGAIN: Duration = Duration::from_secs(10);
 /// How long a server that was told to drain waits for its workers to be empty.
 const DRAIN_WITHIN: Duration = Duration::from_secs(9);
 /// How many files a server should be able to open, at least: 2,000 agents need about as many.
@@ -106,21 +108,33 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Asks the store what it is, as soon as it answers, and says what an operator should know of it. Comes back only if the
-/// store cannot be trusted with a cell.
+/// Asks the store what it is, as soon as it answers and again and again, for whoever looks after it may change that, and
+/// says what an operator should know of it. Comes back only if the store cannot be trusted with a cell when it is asked
+/// first: what runs is not ended for a setting.
 async fn examine_store(config: Config, tell: watch::Sender<StoreDocument>) -> anyhow::Error {
+    let mut last: Option<StoreDocument> = None;
     loop {
-        match wiring::examine(&config).await {
-            Ok(store) => {
-                for caution in &store.cautions {
-                    tracing::warn!("the store: {}; {}", caution.what, caution.fix);
-                }
-                tell.send_replace(store);
-                return std::future::pending().await;
+        let store = match (wiring::examine(&config).await, &last) {
+            (Ok(store), _) => store,
+            (Err(refused @ PortError::Unsupported(_)), None) => {
+                return anyhow::Error::new(refused).context("the store");
             }
-            Err(refused @ PortError::Unsupported(_)) => return anyhow::Error::new(refused).context("the store"),
-            Err(_) => tokio::time::sleep(ASK_STORE_EVERY).await,
+            (Err(refused @ PortError::Unsupported(_)), Some(last)) => {
+                let fix = "change that now: no server would start with it".to_owned();
+                StoreDocument { cautions: vec![CautionDocument { what: refused.to_string(), fix }], ..last.clone() }
+            }
+            (Err(_), _) => {
+                tokio::time::sleep(ASK_STORE_EVERY).await;
+                continue;
+            }
+        };
+        let is_new = |caution: &&CautionDocument| last.as_ref().is_none_or(|last| !last.cautions.contains(caution));
+        for caution in store.cautions.iter().filter(is_new) {
+            tracing::warn!("the store: {}; {}", caution.what, caution.fix);
         }
+        tell.send_replace(store.clone());
+        last = Some(store);
+        tokio::time::sleep(EXAMINE_AGAIN).await;
     }
 }
 

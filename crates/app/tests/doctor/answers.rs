@@ -123,6 +123,17 @@ fn a_server_whose_store_is_away_is_bad_and_says_which() {
 }
 
 #[test]
+fn a_store_that_is_changed_under_a_server_is_named_with_what_to_change_back() {
+    let redis = Redis::new().start();
+    let fleet = Fleet::start_with(0, Options { store: Some(redis.url()), ..options() });
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let safety = || finding(&doctor(&fleet, &["--over", "0s"]).1, "store_safety")["figure"].to_string();
+    fleet.eventually("it is told", SOON, || safety().contains("maxmemory-policy allkeys-lru"));
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    fleet.eventually("it is told no more", SOON, || !safety().contains("maxmemory-policy"));
+}
+
+#[test]
 fn a_server_that_stands_by_names_who_plans() {
     let redis = Redis::new().start();
     let options = Options { store: Some(redis.url()), ..options() };
