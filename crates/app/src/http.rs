@@ -10,6 +10,7 @@ mod clock;
 mod containers;
 mod explain;
 mod export;
+mod fleet;
 mod guard;
 mod health;
 mod orders;

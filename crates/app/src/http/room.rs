@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Server;
+use super::fleet::Fleet;
 use super::orders::Orders;
 
 /// The longest that any call waits for something to happen.
@@ -17,6 +18,8 @@ pub(super) struct Room {
     server: Server,
     /// When it began to serve.
     pub(super) began: Instant,
+    /// What was read of the fleet.
+    pub(super) fleet: Fleet,
     /// Who waits for orders.
     pub(super) orders: Orders,
     closing: watch::Receiver<bool>,
@@ -32,7 +35,7 @@ impl Deref for Room {
 
 impl Room {
     pub(super) fn new(server: Server, closing: watch::Receiver<bool>) -> Self {
-        Self { server, began: Instant::now(), orders: Orders::default(), closing }
+        Self { server, began: Instant::now(), fleet: Fleet::default(), orders: Orders::default(), closing }
     }
 
     /// Comes back when the server closes.

@@ -1,19 +1,19 @@
 //! Workers: listed, shown, cordoned, drained, removed.
 
-use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use domain::id::{Incarnation, WorkerId};
-use domain::model::FleetName;
-use domain::model::workers::{Look, RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome};
+use domain::model::workers::{RemoveHow, RemoveOutcome, SeenSilent, StatusChange, StatusOutcome};
 use domain::worker::{Status, WorkerRow};
 use ports::around::counting_repeats;
 use serde::Deserialize;
 
 use super::answer::{Answer, Refusal};
 use super::clock::now;
+use super::fleet::Workers;
 use super::read::{Id, MaybeDocument, Params, page_size};
 use super::room::Room;
 use crate::api::field::{BadField, some_name};
@@ -24,11 +24,6 @@ use crate::api::worker::{DrainCall, RemoveCall, WorkerDocument, WorkerList, Work
 /// How many workers a page holds if nothing is said, and at most.
 const PAGE: usize = 1_000;
 const PAGE_MAX: usize = 5_000;
-/// How many rows one look at the fleet reads at once, how many looks make one reading, and how often a reader who was
-/// overtaken begins anew.
-const LOOK_ROWS: usize = 5_000;
-const LOOKS_MAX: usize = 1_000;
-const READS_MAX: usize = 3;
 /// How many containers of a worker that is gone go back in one step, and how many such steps one call makes.
 const GIVE_BACK: usize = 1_000;
 const REMOVE_STEPS_MAX: usize = 100;
@@ -45,11 +40,14 @@ pub(super) struct ListParams {
 pub(super) async fn list(State(room): State<Arc<Room>>, Params(params): Params<ListParams>) -> Answer<WorkerList> {
     let after = some_name("after", params.after.as_ref(), WorkerId::new)?;
     let limit = page_size(params.limit.as_ref(), PAGE, PAGE_MAX)?;
-    let rows = read_all(&room).await?;
-    let mut later = rows.values().filter(|row| after.as_ref().is_none_or(|after| row.id > *after));
-    let page: Vec<_> = later.by_ref().take(limit).collect();
-    let next = later.next().and(page.last()).map(|row| row.id.to_string());
-    Ok(Json(WorkerList { workers: page.into_iter().map(|row| show(&room, row)).collect(), next }))
+    let (page, more) = read(&room, |workers| {
+        let mut later = workers.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let page: Vec<_> = later.by_ref().take(limit).map(|(_, row)| row.clone()).collect();
+        (page, later.next().is_some())
+    })
+    .await?;
+    let next = page.last().filter(|_| more).map(|row| row.id.to_string());
+    Ok(Json(WorkerList { workers: page.iter().map(|row| show(&room, row)).collect(), next }))
 }
 
 /// `GET /v1/workers/{id}`
@@ -66,43 +64,17 @@ fn show(room: &Room, row: &WorkerRow) -> WorkerDocument {
 }
 
 async fn find(room: &Room, id: &WorkerId) -> Result<WorkerRow, Refusal> {
-    read_all(room).await?.remove(id).ok_or_else(|| no_such_worker(id))
+    read(room, |workers| workers.get(id).cloned()).await?.ok_or_else(|| no_such_worker(id))
 }
 
 fn no_such_worker(id: &WorkerId) -> Refusal {
     Refusal::new(Kind::NotFound, format!("there is no worker {id}")).next("stowplan worker list")
 }
 
-/// Reads all workers from the store, so that who cordons a worker sees it cordoned; the planner's view may be older.
-async fn read_all(room: &Room) -> Result<BTreeMap<WorkerId, WorkerRow>, Refusal> {
-    for _ in 0..READS_MAX {
-        if let Some(rows) = read_once(room).await? {
-            return Ok(rows);
-        }
-    }
-    Err(Refusal::new(Kind::Unavailable, "the fleet changes faster than it can be read; ask again"))
-}
-
-/// One reading in pages; none if it was overtaken by changes.
-async fn read_once(room: &Room) -> Result<Option<BTreeMap<WorkerId, WorkerRow>>, Refusal> {
-    let mut rows = BTreeMap::new();
-    let mut since = None;
-    for _ in 0..LOOKS_MAX {
-        let Look::Page(page) = room.ports.workers.look(&room.cell, since, LOOK_ROWS).await? else {
-            return Ok(None);
-        };
-        for name in page.gone {
-            if let FleetName::Worker(id) = name {
-                rows.remove(&id);
-            }
-        }
-        rows.extend(page.workers.into_iter().map(|row| (row.id.clone(), row)));
-        if !page.more {
-            return Ok(Some(rows));
-        }
-        since = Some(page.upto.revision);
-    }
-    Ok(None)
+/// Reads all workers.
+async fn read<T>(room: &Room, read: impl FnOnce(&Workers) -> T + Send) -> Result<T, Refusal> {
+    let overtaken = || Refusal::new(Kind::Unavailable, "the fleet changes faster than it can be read; ask again");
+    room.fleet.read(&*room.ports.workers, &room.cell, read).await?.ok_or_else(overtaken)
 }
 
 /// `POST /v1/workers/{id}/cordon`
