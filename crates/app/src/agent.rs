@@ -58,9 +58,10 @@ pub struct AgentArgs {
     /// The worker's name.
     #[arg(long)]
     pub id: WorkerId,
-    /// The server's address; by default `STOWPLAN_SERVER`, or port 7070 of this machine.
-    #[arg(long, value_name = "URL")]
-    pub server: Option<String>,
+    /// The server's address; by default `STOWPLAN_SERVER`, or port 7070 of this machine. If several servers share the
+    /// cell, theirs, separated by commas: when one does not answer, the next is called.
+    #[arg(long, value_name = "URL", value_delimiter = ',')]
+    pub server: Vec<String>,
     /// Where the agent keeps what it must not forget [default: .stowplan/agents/ID].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -180,7 +181,7 @@ pub async fn run(args: AgentArgs) -> anyhow::Result<ExitCode> {
     let hook = hook(&args)?;
     let gpu_count = args.gpu.as_ref().map_or(0, |(_, count)| *count);
     let gpu_devices = gpu_devices(std::env::var_os("CUDA_VISIBLE_DEVICES").as_deref(), gpu_count)?;
-    let client = Client::new(&server(&args)?, id, token(&args)?)?;
+    let client = Client::new(&servers(&args)?, id, token(&args)?)?;
     let path = args.data.clone().unwrap_or_else(|| PathBuf::from(".stowplan/agents").join(id));
     let folder = Folder::open(&path, id, &data::machine_id())?;
     let (data, key) = (folder.path().to_owned(), folder.key().to_owned());
@@ -300,14 +301,18 @@ fn memory_mib() -> anyhow::Result<u64> {
     Ok(kib.context("failed to read the size of the memory; give it with --memory")? / 1024)
 }
 
-/// Where the server is.
-fn server(args: &AgentArgs) -> Result<String, BadField> {
-    let given = args.server.clone().map(|server| (server, "--server"));
-    let environment = std::env::var(SERVER_VARIABLE).ok().filter(|server| !server.is_empty());
-    match given.or_else(|| environment.map(|server| (server, SERVER_VARIABLE))) {
-        Some((server, origin)) => read_address(&server).map_err(|problem| BadField::of(origin, &server, &problem)),
-        None => Ok(DEFAULT_SERVER.to_owned()),
+/// Where the servers are.
+fn servers(args: &AgentArgs) -> Result<Vec<String>, BadField> {
+    let read =
+        |server: &String, origin: &str| read_address(server).map_err(|problem| BadField::of(origin, server, &problem));
+    if !args.server.is_empty() {
+        return args.server.iter().map(|server| read(server, "--server")).collect();
     }
+    let environment = std::env::var(SERVER_VARIABLE).ok().filter(|server| !server.is_empty());
+    Ok(vec![match environment {
+        Some(server) => read(&server, SERVER_VARIABLE)?,
+        None => DEFAULT_SERVER.to_owned(),
+    }])
 }
 
 /// The server's token. Other processes of the same user may not look into this one's memory for it.

@@ -1,5 +1,6 @@
 //! Workers played over HTTP, with the agents' own client and calls, where processes of agents would be too many.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -74,7 +75,7 @@ pub(crate) async fn register(url: &str, prefix: &str, count: usize, offer: Offer
 
 impl Played {
     async fn register(url: String, id: String, offer: Offer) -> anyhow::Result<Self> {
-        let client = Client::new(&url, &id, None)?;
+        let client = Client::new(slice::from_ref(&url), &id, None)?;
         let call = RegisterCall {
             worker: offer.document(&id),
             key: "key".to_owned(),

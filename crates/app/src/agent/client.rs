@@ -1,5 +1,7 @@
 //! The agent's calls over HTTP.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -15,28 +17,58 @@ use crate::api::worker::{DrainCall, RemoveCall};
 /// How long what runs may go on when a leaving agent asks to be drained.
 const DRAIN_WITHIN_MS: u64 = 5_000;
 
-/// Knows the server, the worker's id, and the token.
+/// Knows the servers of the cell, the worker's id, and the token.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    workers_url: String,
+    servers: Arc<Servers>,
     worker: String,
     token: Option<Token>,
 }
 
+/// Servers of one cell, of which any will do. One is called until it does not answer, then the next.
+struct Servers {
+    workers_urls: Vec<String>,
+    called: AtomicUsize,
+}
+
+impl Servers {
+    /// The one that is called, and its number.
+    fn called(&self) -> (usize, &str) {
+        let called = self.called.load(Ordering::Relaxed);
+        (called, self.workers_urls.get(called).map_or("", String::as_str))
+    }
+
+    /// The next is called from now on, unless another call has said the same before.
+    fn pass_over(&self, called: usize) {
+        let next = (called + 1) % self.workers_urls.len().max(1);
+        let _ = self.called.compare_exchange(called, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 impl Client {
-    /// A client of the server at `url`. No proxy of the environment comes between the two.
-    pub fn new(url: &str, worker: &str, token: Option<Token>) -> anyhow::Result<Self> {
+    /// A client of the servers of a cell. No proxy of the environment comes in between.
+    pub fn new(servers: &[String], worker: &str, token: Option<Token>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
-        let workers_url = format!("{}/v1/workers", url.trim_end_matches('/'));
-        Ok(Self { http, workers_url, worker: worker.to_owned(), token })
+        let workers_url = |server: &String| format!("{}/v1/workers", server.trim_end_matches('/'));
+        let workers_urls = servers.iter().map(workers_url).collect();
+        let servers = Arc::new(Servers { workers_urls, called: AtomicUsize::new(0) });
+        Ok(Self { http, servers, worker: worker.to_owned(), token })
     }
 
     /// Makes one call and always answers, within the time given.
     pub async fn call(&self, call: &Call, timeout_ms: u64) -> Answer {
-        let timeout = Duration::from_millis(timeout_ms);
+        let (called, workers_url) = self.servers.called();
+        let answer = self.ask(workers_url, call, Duration::from_millis(timeout_ms)).await;
+        if matches!(answer, Answer::Unreachable(_)) {
+            self.servers.pass_over(called);
+        }
+        answer
+    }
+
+    async fn ask(&self, workers_url: &str, call: &Call, timeout: Duration) -> Answer {
         let post = |path: &str| {
-            let request = self.http.post(format!("{}{path}", self.workers_url)).timeout(timeout);
+            let request = self.http.post(format!("{workers_url}{path}")).timeout(timeout);
             match &self.token {
                 Some(token) => request.bearer_auth(token.as_secret()),
                 None => request,

@@ -61,7 +61,7 @@ pub struct PoolConfig {
     pub settings: PoolSettings,
     /// Who makes its workers.
     pub provider: ProviderConfig,
-    /// Where its workers find the server; where this one listens if none is given.
+    /// Where its workers find the server, or several with commas between; where this one listens if none is given.
     pub server: Option<String>,
 }
 
@@ -103,10 +103,12 @@ impl PoolSection {
     fn to_config(&self, name: &str) -> Result<PoolConfig, BadField> {
         let settings = self.to_settings(name)?;
         let provider = self.to_provider(&settings.template.spec)?;
-        if let Some(server) = &self.server
-            && !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme))
+        let is_address = |server: &str| ["http://", "https://"].iter().any(|scheme| server.starts_with(scheme));
+        if let Some(servers) = &self.server
+            && !servers.split(',').all(is_address)
         {
-            return Err(BadField::of("server", server, "is no address of a server; write it as http://HOST:7070"));
+            let problem = "is no address of a server; write it as http://HOST:7070, and several with commas";
+            return Err(BadField::of("server", servers, problem));
         }
         Ok(PoolConfig { settings, provider, server: self.server.clone() })
     }
@@ -297,6 +299,7 @@ mod tests {
             ("provider = \"command\"\ncommand = \"a\"", &["pools.burst.command", "a list"]),
             ("provider = \"command\"\ncommand = [\"a\"]\nagent_args = []", &["pools.burst.agent_args", "process"]),
             ("provider = \"fixed\"\nserver = \"10.0.0.5\"", &["pools.burst.server", "10.0.0.5", "http://"]),
+            ("provider = \"fixed\"\nserver = \"http://a,b\"", &["pools.burst.server", "http://a,b", "commas"]),
         ] {
             refused(&format!("[pools.burst]\n{WORKER}{rest}\n"), words);
         }

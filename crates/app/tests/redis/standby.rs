@@ -79,6 +79,34 @@ fn a_planner_killed_in_a_burst_is_followed_by_its_standby_and_nothing_runs_twice
     witness.attest_short(&all);
 }
 
+#[test]
+fn an_agent_that_knows_both_servers_goes_on_with_the_other_when_one_is_gone_or_stands_still() {
+    let redis = Redis::new().start();
+    let options = Options { store: Some(redis.url()), keepalive: "20s", grace: "2s", ..Options::default() };
+    let mut first = Fleet::start_with(0, options.clone());
+    let mut second = Fleet::standing_by(options);
+    first.start_agent_on("w1", &format!("{},{}", first.url, second.url));
+    first.wait_for_workers(1);
+    let request = |id: &str| json!({"id": id, "cpu": 1, "memory": "1Gi", "command": ["sleep", "600"]});
+    assert_eq!(first.post("/v1/containers", &json!([request("c1")])).0, 200);
+    first.wait_for_state("c1", "running", 1);
+    first.kill_serve();
+    second.eventually("the other takes over", PATIENCE, || plans(&second));
+    assert_eq!(second.post("/v1/containers", &json!([request("c2")])).0, 200);
+    second.wait_for_state("c2", "running", 1);
+
+    // It does not answer, and nobody says so: the call's own time has to pass.
+    first.start_standby();
+    stop_still(second.serve_pid());
+    first.eventually("the first takes over again", PATIENCE, || plans(&first));
+    for id in ["c1", "c2"] {
+        first.wait_for_state(id, "running", 1);
+        assert_eq!(first.stowplan(&["stop", id]).code, 0);
+        first.wait_for_state(id, "stopped", 1);
+    }
+    second.kill_serve();
+}
+
 /// Runs a container on each worker until it is stopped; answers where, and its process.
 fn run_on_each(fleet: &Fleet, witness: &Witness) -> BTreeMap<String, (String, ProcessIdentity)> {
     let ids: Vec<_> = (0..4).map(|number| format!("long-{number}")).collect();
