@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, RequestBuilder};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +21,14 @@ const ADDRESS_FILE: &str = ".stowplan/address";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take, beside what the server was asked to wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Answers of a server, or of who stands before it, that another call may not get.
+const BUSY: [StatusCode; 4] = [
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
 
 /// Which server.
 #[derive(Debug, Clone, Default, Args)]
@@ -42,10 +51,12 @@ pub(crate) struct Client {
 /// Why a call was not answered as it should be.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// Nobody answered: whether the call was made is unknown.
+    /// Nobody is there: the call was not made.
     Unreachable(String),
-    /// The server cannot serve now.
-    Unavailable(Problem),
+    /// The call was made, and its answer did not come: what became of it is unknown.
+    Unanswered(String),
+    /// The server cannot serve now; it may have said how long it wants to be left alone.
+    Unavailable(Problem, Option<Duration>),
     /// The server refuses.
     Refused(Problem),
     /// What answered is no Stowplan server.
@@ -101,22 +112,38 @@ impl Client {
 
     /// What a command that cannot go on says.
     pub(crate) fn failure(&self, error: CallError) -> Failure {
+        let words = self.words(&error);
         match error {
-            CallError::Unreachable(why) => {
-                let error = format!("cannot reach the server at {}: {why}", self.url);
-                Failure::new(UNREACHABLE, error).next("stowplan serve")
+            CallError::Unreachable(_) | CallError::Unanswered(_) | CallError::Strange(_) => {
+                Failure::new(UNREACHABLE, words).next("stowplan serve")
             }
-            CallError::Unavailable(problem) => {
-                let error = format!("the server at {} cannot serve now: {}", self.url, problem.detail);
-                let next = problem.next.or_else(|| Some("stowplan doctor".to_owned()));
-                Failure { next, ..Failure::new(UNREACHABLE, error) }
+            CallError::Unavailable(problem, _) => {
+                Failure { next: problem.next, ..Failure::new(UNREACHABLE, words) }.or_next("stowplan doctor")
             }
-            CallError::Refused(problem) => Failure { next: problem.next, ..Failure::new(REFUSED, problem.detail) },
+            CallError::Refused(problem) => Failure { next: problem.next, ..Failure::new(REFUSED, words) },
+        }
+    }
+
+    /// Why a call was not answered as it should be, in words.
+    pub(crate) fn words(&self, error: &CallError) -> String {
+        let url = &self.url;
+        match error {
+            CallError::Unreachable(why) | CallError::Unanswered(why) => {
+                format!("cannot reach the server at {url}: {why}")
+            }
+            CallError::Unavailable(problem, _) => format!("the server at {url} cannot serve now: {}", problem.detail),
+            CallError::Refused(problem) => problem.detail.clone(),
             CallError::Strange(why) => {
-                let error = format!("what answers at {} is no Stowplan server of this version: {why}", self.url);
-                Failure::new(UNREACHABLE, error).next("stowplan serve")
+                format!("what answers at {url} is no Stowplan server of this version: {why}")
             }
         }
+    }
+}
+
+impl CallError {
+    /// Whether the same call may be answered later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unanswered(_) | Self::Unavailable(..))
     }
 }
 
@@ -127,17 +154,29 @@ async fn call<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, CallErr
 
 /// The bytes of an answer that is no refusal.
 async fn answered(request: RequestBuilder) -> Result<Vec<u8>, CallError> {
-    let unreachable = |error: reqwest::Error| CallError::Unreachable(innermost(&error));
-    let response = request.send().await.map_err(unreachable)?;
-    let status = response.status();
-    let bytes = response.bytes().await.map_err(unreachable)?;
+    let response = request.send().await.map_err(|error| {
+        let why = innermost(&error);
+        if error.is_connect() { CallError::Unreachable(why) } else { CallError::Unanswered(why) }
+    })?;
+    let (status, pause) = (response.status(), asked_pause(response.headers()));
+    let bytes = response.bytes().await.map_err(|error| CallError::Unanswered(innermost(&error)))?;
     if status.is_success() {
         return Ok(bytes.into());
     }
-    let problem: Problem =
-        serde_json::from_slice(&bytes).map_err(|_| CallError::Strange(format!("it answers {status}")))?;
+    let is_busy = BUSY.contains(&status);
+    let problem: Problem = match serde_json::from_slice(&bytes) {
+        Ok(problem) => problem,
+        // Who stands before the server has words of its own.
+        Err(_) if is_busy => Problem::new(Kind::Unavailable, format!("it answers {status}")),
+        Err(_) => return Err(CallError::Strange(format!("it answers {status}"))),
+    };
     let is_unavailable = [Kind::Unavailable, Kind::Timeout, Kind::Internal].iter().any(|kind| problem.is(*kind));
-    Err(if is_unavailable { CallError::Unavailable(problem) } else { CallError::Refused(problem) })
+    Err(if is_busy || is_unavailable { CallError::Unavailable(problem, pause) } else { CallError::Refused(problem) })
+}
+
+/// How long the server wants to be left alone. A date is not read: clocks differ.
+fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn find_server(args: &ConnectArgs) -> Result<String, Failure> {

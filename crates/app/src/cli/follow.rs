@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use domain::retry::Backoff;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use super::connect::{CallError, Client};
@@ -17,6 +20,14 @@ const AWAY_MAX: Duration = Duration::from_mins(10);
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 /// How long a submit that got no answer is repeated.
 const SUBMIT_WITHIN: Duration = Duration::from_secs(5);
+/// How long one of the calls of a long file is.
+const CALL_WITHIN: Duration = Duration::from_mins(2);
+/// How long lies between a call and its repeat.
+const PAUSE: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(5) };
+/// The longest pause that a server is granted.
+const ASKED_MAX: Duration = Duration::from_secs(30);
+/// After how many calls that failed it is said that there are more.
+const TOLD_AFTER: u32 = 2;
 /// How often an id that we made and that is taken already is made anew.
 const IDS_MAX: u32 = 5;
 /// How long one call waits for an end.
@@ -31,6 +42,33 @@ pub(crate) enum Until {
     Ended,
 }
 
+/// How long a call that hands requests in is repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Whether a server is known to be there.
+    met: bool,
+    /// With one that was never there: its address may be wrong.
+    unmet_within: Duration,
+    /// With one that was, and comes back.
+    met_within: Duration,
+}
+
+impl Patience {
+    /// For one request: who typed it waits, and nothing is half done.
+    const ONE: Self = Self { met: false, unmet_within: Duration::ZERO, met_within: SUBMIT_WITHIN };
+    /// For one call after the other.
+    pub(crate) const MANY: Self = Self { met: false, unmet_within: SUBMIT_WITHIN, met_within: CALL_WITHIN };
+
+    /// Whether a server was there: what it was handed it may have taken.
+    pub(crate) fn is_met(&self) -> bool {
+        self.met
+    }
+
+    fn is_over(&self, lasted: Duration) -> bool {
+        lasted >= if self.met { self.met_within } else { self.unmet_within }
+    }
+}
+
 /// Hands a request in. One whose id was `made` here, and is taken, is given another.
 pub(crate) async fn hand_in(
     client: &Client,
@@ -40,34 +78,52 @@ pub(crate) async fn hand_in(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (answer, repeated) = submit(client, &request).await;
+        let mut patience = Patience::ONE;
+        let (answer, repeated) = submit(client, &request, &mut patience).await;
         let taken = match &answer {
             // A repeat may have found what the call before it left.
-            Ok(document) => document.outcome == "already" && !repeated,
+            Ok::<SubmitDocument, _>(document) => document.outcome == "already" && !repeated,
             Err(CallError::Refused(problem)) => problem.is(Kind::Conflict),
             Err(_) => false,
         };
         if !(made && taken && tries < IDS_MAX) {
-            return answer.map_err(|error| client.failure(error));
+            return answer.map_err(|error| unknown(&request, &patience, error.may_pass(), client.failure(error)));
         }
         request.id = Some(make_id(&request.command)?);
     }
 }
 
-/// Submits, and repeats a call whose outcome is unknown: the id makes it harmless. Answers whether it was repeated.
-async fn submit(client: &Client, request: &RequestDocument) -> (Result<SubmitDocument, CallError>, bool) {
-    let began = Instant::now();
-    let mut repeated = false;
+/// The same failure; if the request may be in all the same, that is said, with its id.
+fn unknown(request: &RequestDocument, patience: &Patience, may_be_in: bool, failure: Failure) -> Failure {
+    let Some(id) = request.id.as_ref().filter(|_| may_be_in && patience.is_met()) else { return failure };
+    let error = format!("{}; {id} may be in, and handing in the same with --id {id} is safe", failure.error);
+    Failure { error, ..failure }
+}
+
+/// Hands in what has ids, which make it harmless to repeat a call whose outcome is unknown. Answers whether one was.
+pub(crate) async fn submit<T: DeserializeOwned>(
+    client: &Client,
+    requests: &impl Serialize,
+    patience: &mut Patience,
+) -> (Result<T, CallError>, bool) {
+    let (began, seed) = (Instant::now(), getrandom::u64().unwrap_or_default());
+    let mut tries = 0;
     loop {
-        let answer = client.post("/v1/containers", request).await;
-        // A server that was never there needs no patience.
-        let again = matches!(&answer, Err(CallError::Unavailable(_)))
-            || matches!(&answer, Err(CallError::Unreachable(_)) if repeated);
-        if !again || began.elapsed() >= SUBMIT_WITHIN {
-            return (answer, repeated);
+        let answer = client.post("/v1/containers", requests).await;
+        tries += 1;
+        patience.met |= !matches!(answer, Err(CallError::Unreachable(_)));
+        let error = match answer {
+            Err(error) if error.may_pass() && !patience.is_over(began.elapsed()) => error,
+            answer => return (answer, tries > 1),
+        };
+        if tries == TOLD_AFTER {
+            say(&format!("stowplan: {}; trying again", client.words(&error)));
         }
-        repeated = true;
-        sleep(AWAY_PAUSE).await;
+        let asked = match error {
+            CallError::Unavailable(_, Some(asked)) => asked.min(ASKED_MAX),
+            _ => Duration::ZERO,
+        };
+        sleep(PAUSE.delay(tries, seed).max(asked)).await;
     }
 }
 
@@ -115,7 +171,7 @@ async fn patiently<T>(client: &Client, mut ask: impl AsyncFnMut() -> Result<T, C
     loop {
         let asked = Instant::now();
         match ask().await {
-            Err(error @ (CallError::Unreachable(_) | CallError::Unavailable(_))) => {
+            Err(error) if error.may_pass() => {
                 // A call that lasted did reach the server before it went away.
                 if asked.elapsed() >= WAIT {
                     away = None;

@@ -14,6 +14,8 @@ use crate::api::request::{GpuDocument, GpuTypes, RequestDocument};
 const ID_CHARACTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// How many of them make an id unlike any other.
 const ID_RANDOM: u32 = 6;
+/// How many of them make a batch of ids unlike any other: nobody looks whether it is taken.
+const BATCH_RANDOM: u32 = 10;
 /// How much of the command's name is kept in its id.
 const ID_NAME_MAX: usize = 60;
 
@@ -167,19 +169,36 @@ fn refuse_field(bad: &BadField) -> Failure {
 
 /// An id that says what runs, and is unlike any other.
 pub(crate) fn make_id(command: &[String]) -> Result<String, Failure> {
-    let random = getrandom::u32().map_err(|error| Failure::new(1, format!("failed to draw an id: {error}")))?;
-    Ok(id_of(command, random))
+    Ok(id_of(command, &random(ID_RANDOM)?))
 }
 
-fn id_of(command: &[String], random: u32) -> String {
+/// The name of a batch, unlike any other.
+pub(crate) fn make_batch() -> Result<String, Failure> {
+    random(BATCH_RANDOM)
+}
+
+/// The id of the request at `index` of a batch: the same whenever it is made.
+pub(crate) fn id_in_batch(command: &[String], batch: &str, index: usize) -> String {
+    id_of(command, &format!("{batch}-{index}"))
+}
+
+fn random(characters: u32) -> Result<String, Failure> {
+    let random = getrandom::u64().map_err(|error| Failure::new(1, format!("failed to draw an id: {error}")))?;
+    Ok(spelled(random, characters))
+}
+
+fn spelled(random: u64, characters: u32) -> String {
+    let character = |place: u32| char::from(ID_CHARACTERS[((random >> (5 * place)) & 31) as usize]);
+    (0..characters).map(character).collect()
+}
+
+fn id_of(command: &[String], rest: &str) -> String {
     let program = command.first().map_or("", |program| program.rsplit('/').next().unwrap_or_default());
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name: String = program.chars().filter(allowed).take(ID_NAME_MAX).collect();
     let name = name.trim_start_matches(['.', '_', '-']);
     let name = if name.is_empty() { "container" } else { name };
-    let character = |place: u32| char::from(ID_CHARACTERS[(random >> (5 * place)) as usize % ID_CHARACTERS.len()]);
-    let random: String = (0..ID_RANDOM).map(character).collect();
-    format!("{name}-{random}")
+    format!("{name}-{rest}")
 }
 
 #[cfg(test)]
@@ -190,12 +209,12 @@ mod tests {
 
     #[test]
     fn ids_say_what_runs_and_are_always_names() {
-        let id = |program: &str| id_of(&[program.to_owned()], 0xffff_ffff);
+        let id = |program: &str| id_of(&[program.to_owned()], &spelled(u64::MAX, ID_RANDOM));
         assert_eq!(id("/usr/bin/python3.11"), "python3.11-zzzzzz");
         assert_eq!(id("./run me.sh"), "runme.sh-zzzzzz");
         assert_eq!(id("-x"), "x-zzzzzz");
         assert_eq!(id("日本"), "container-zzzzzz");
-        assert_eq!(id_of(&[], 33), "container-110000");
+        assert_eq!(id_of(&[], &spelled(33, ID_RANDOM)), "container-110000");
         for program in ["", "/", "..", "a/", &"x".repeat(300), "é-é"] {
             ContainerId::new(&id(program)).unwrap();
         }

@@ -41,20 +41,20 @@ impl RunArgs {
     }
 }
 
-/// The signals that stop a container, and then this command.
-struct Signals {
+/// The signals that end a command, or what it began.
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let heard = |kind| signal(kind).map_err(|error| Failure::new(1, format!("cannot hear signals: {error}")));
         Ok(Self { interrupt: heard(SignalKind::interrupt())?, terminate: heard(SignalKind::terminate())? })
     }
 
     /// The exit code of the next one.
-    async fn next(&mut self) -> u8 {
+    pub(crate) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPTED,
             _ = self.terminate.recv() => TERMINATED,

@@ -1,6 +1,7 @@
 //! The commands: the real binary against a server in this process, with workers played over HTTP.
 
 mod starting;
+mod submitting;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -65,7 +65,7 @@ async fn ask(client: &Client) -> Result<(AboutDocument, Clock), Failure> {
 fn told<T>(answer: Result<T, CallError>, client: &Client) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(CallError::Unavailable(_)) => Ok(None),
+        Err(CallError::Unavailable(..)) => Ok(None),
         Err(error) => Err(client.failure(error)),
     }
 }
