@@ -2,6 +2,7 @@
 
 mod doctor;
 mod pools;
+mod programs;
 mod read;
 
 use std::fmt;

@@ -13,6 +13,7 @@ use ports::WorkerProvider;
 
 use self::command::CommandProvider;
 use self::process::ProcessProvider;
+pub(crate) use self::process::agent_line;
 use crate::api::token::Token;
 use crate::config::{Config, PoolConfig, ProviderConfig};
 

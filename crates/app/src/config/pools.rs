@@ -8,6 +8,7 @@ use domain::retry::Backoff;
 use domain::worker::WorkerSpec;
 use serde::{Deserialize, Serialize};
 
+use super::programs::{check_agent_args, check_program};
 use super::read::{period, whole, word};
 use crate::api::field::BadField;
 use crate::api::json::some_object;
@@ -191,10 +192,16 @@ impl PoolSection {
             }
             _ => {}
         }
-        if matches!(provider, ProviderConfig::Process { .. }) {
-            can_be_an_agent(spec)?;
-        } else if self.agent_args.is_some() {
-            return Err(BadField::new("agent_args", "is of use with provider = \"process\" only; leave it out"));
+        match &provider {
+            ProviderConfig::Process { agent_args } => {
+                can_be_an_agent(spec)?;
+                check_agent_args(spec, agent_args)?;
+            }
+            _ if self.agent_args.is_some() => {
+                return Err(BadField::new("agent_args", "is of use with provider = \"process\" only; leave it out"));
+            }
+            ProviderConfig::Command { command } => check_program(&command[0])?,
+            ProviderConfig::Fixed => {}
         }
         Ok(provider)
     }
@@ -254,7 +261,7 @@ mod tests {
         let settled = settle_file(
             "[pools.burst]\nworker = { cpu = 0.5, memory = \"8Gi\", gpu_type = \"T4\", gpu_count = 2, priority = -5, \
              labels = { zone = \"b\" } }\nmax = 20\nmin = 2\nidle = \"90s\"\nprovider = \"process\"\n\
-             agent_args = [\"--keep\"]\n[pools.own]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 0\n\
+             agent_args = [\"--boot-delay=2s\"]\n[pools.own]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 0\n\
              provider = \"fixed\"\n",
         )
         .unwrap();
@@ -267,7 +274,7 @@ mod tests {
             (burst.settings.idle, burst.settings.boot_within),
             (Duration::from_secs(90), Duration::from_mins(5))
         );
-        assert_eq!(burst.provider, ProviderConfig::Process { agent_args: vec!["--keep".to_owned()] });
+        assert_eq!(burst.provider, ProviderConfig::Process { agent_args: vec!["--boot-delay=2s".to_owned()] });
         assert_eq!((own.settings.per_cycle_max, &own.provider), (100, &ProviderConfig::Fixed));
         let origin = |setting: &str| {
             let found = settled.origins.iter().find(|origin| origin.setting == setting).unwrap();

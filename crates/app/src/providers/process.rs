@@ -5,6 +5,7 @@
 //! starts how many. `lock` is held by the server that starts or ends some. `store` says of which store's cell they are,
 //! and is locked by every server that runs: those of another cell would take them for strays.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -157,8 +158,8 @@ impl Pool {
         make_folder(&data).with_context(|| format!("failed to make {}", data.display()))?;
         let log = self.open_log(&worker.id).context("failed to open its log")?;
         let mut command = Command::new(&self.program);
-        command.arg0("stowplan").args(["agent", "--detach", "--server", &self.server]);
-        command.arg("--data").arg(&data).args(template_args(&worker.id, &worker.spec)).args(&self.agent_args);
+        command.arg0("stowplan");
+        command.args(agent_line(&worker.id, &worker.spec, &self.server, &data, &self.agent_args));
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let agent = command.spawn().context("failed to start its agent")?;
@@ -273,6 +274,20 @@ fn may_lock(tried: Result<(), TryLockError>) -> io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// The command line of an agent, behind the program.
+pub(crate) fn agent_line(
+    id: &WorkerId,
+    spec: &WorkerSpec,
+    server: &str,
+    data: &Path,
+    agent_args: &[String],
+) -> Vec<OsString> {
+    let own = ["agent", "--detach", "--server", server, "--data"].map(OsString::from);
+    let own = own.into_iter().chain([data.as_os_str().to_owned()]);
+    let told = template_args(id, spec).into_iter().chain(agent_args.iter().cloned());
+    own.chain(told.map(OsString::from)).collect()
 }
 
 /// What the template says, as flags of an agent.
