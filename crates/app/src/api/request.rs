@@ -75,7 +75,7 @@ pub struct RequestDocument {
     /// Its own environment.
     #[serde(deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Its working folder; an empty folder of its own if absent.
+    /// Its working folder on the worker, from the root there: `tmp` is `/tmp`; an empty folder of its own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     /// How long one attempt may run, such as `10m`; for ever if absent.

@@ -61,7 +61,7 @@ pub(crate) struct RequestArgs {
     /// A variable of its environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Its working folder [default: an empty one of its own]
+    /// Its working folder on the worker, from the root there: tmp is /tmp [default: an empty one of its own]
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
     /// How long one attempt may run, such as 10m [default: for ever]

@@ -178,6 +178,9 @@ fn the_working_folder_is_the_one_asked_for_or_an_empty_one_removed_afterwards() 
     let at = tools.to_str().unwrap();
     let placement = play.start_with("given", &["./tool"], |order| order.cwd = Some(at.to_owned()));
     assert_eq!(stdout(&play.wait_end(&placement)), format!("tool in {at} as {at}/./tool\n"));
+    let from_root = at.trim_start_matches('/');
+    let placement = play.start_with("relative", &["./tool"], |order| order.cwd = Some(from_root.to_owned()));
+    assert_eq!(stdout(&play.wait_end(&placement)), format!("tool in {at} as {at}/./tool\n"));
     let placement = play.start_with("path", &["tool"], |order| {
         order.cwd = Some("/".to_owned());
         order.env = [("PATH".to_owned(), format!("{at}:/usr/bin:/bin"))].into();
