@@ -14,9 +14,13 @@ use domain::wait::LotKey;
 use super::case::{Case, answered, ask, exited, request, shape_lot};
 
 /// Longer than any wait that is to be ended by an event.
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_mins(1);
 /// Long enough to notice a wait that is ended by what should not end it.
 const SHORT: Duration = Duration::from_millis(300);
+/// A wait that something ends is over within this, also on a machine that has much else to do.
+const WOKEN: Duration = Duration::from_secs(15);
+/// Long enough for what ends no wait to be done in it.
+const MEANWHILE: Duration = Duration::from_millis(400);
 
 fn ids(line: &Line) -> Vec<&str> {
     line.ready.iter().map(|waiting| waiting.candidate.id.as_str()).collect()
@@ -162,7 +166,7 @@ pub async fn depth_counts_who_waits(case: &Case) {
     assert_eq!(depth.phases[Phase::Stopped as usize], 1);
 }
 
-/// Runs `event` while a wait is under way, and says how long that wait took.
+/// Runs `event` while a wait is under way that is over soon after it, and says how long that wait took.
 async fn wait_during<T>(case: &Case, at_most: Duration, event: impl Future<Output = T>) -> Duration {
     let seen = case.revision().await;
     let (ports, cell) = (case.ports.clone(), case.cell.clone());
@@ -170,28 +174,26 @@ async fn wait_during<T>(case: &Case, at_most: Duration, event: impl Future<Outpu
     let wait = tokio::spawn(async move { ports.backlog.wait(&cell, seen, at_most).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     event.await;
-    let reached = answered(wait.await.expect("a wait ends"));
+    let woken = tokio::time::timeout(WOKEN, wait).await.expect("a wait is woken");
+    let reached = answered(woken.expect("a wait ends"));
     assert!(reached >= seen, "a cell does not go back");
     begun.elapsed()
 }
 
 pub async fn backlog_wait_wakes_on_submit(case: &Case) {
-    let took = wait_during(case, LONG, case.submit("c1", ask(1))).await;
-    assert!(took < LONG / 2, "{took:?}");
+    wait_during(case, LONG, case.submit("c1", ask(1))).await;
 }
 
 pub async fn backlog_wait_wakes_on_freed_room(case: &Case) {
     case.join("w1", 4).await;
     case.running("c1", "w1").await;
-    let took = wait_during(case, LONG, case.report("w1", "c1", exited(0))).await;
-    assert!(took < LONG / 2, "{took:?}");
+    wait_during(case, LONG, case.report("w1", "c1", exited(0))).await;
 }
 
 pub async fn backlog_wait_wakes_on_an_opened_worker(case: &Case) {
     case.join("w1", 4).await;
     case.set("w1", StatusChange::Cordoned).await;
-    let took = wait_during(case, LONG, case.set("w1", StatusChange::Open)).await;
-    assert!(took < LONG / 2, "{took:?}");
+    wait_during(case, LONG, case.set("w1", StatusChange::Open)).await;
 }
 
 pub async fn backlog_wait_sleeps_through_own_commits(case: &Case) {
@@ -204,18 +206,17 @@ pub async fn backlog_wait_sleeps_through_own_commits(case: &Case) {
         case.start("c1", "w1").await;
     };
     let begun = Instant::now();
-    let took = wait_during(case, LONG / 20, event).await;
-    assert!(took >= LONG / 20, "woken after {took:?} of {:?}", begun.elapsed());
+    let took = wait_during(case, MEANWHILE, event).await;
+    assert!(took >= MEANWHILE, "woken after {took:?} of {:?}", begun.elapsed());
 }
 
 pub async fn backlog_wait_ends_in_time(case: &Case) {
     let took = wait_during(case, SHORT, async {}).await;
-    assert!(took >= SHORT && took < LONG / 2, "{took:?}");
+    assert!(took >= SHORT, "{took:?}");
 }
 
 pub async fn backlog_wait_answers_at_once_what_it_missed(case: &Case) {
     case.submit("c1", ask(1)).await;
-    let begun = Instant::now();
-    let reached = answered(case.ports.backlog.wait(&case.cell, Revision(0), LONG).await);
-    assert!(reached > Revision(0) && begun.elapsed() < LONG / 2);
+    let missed = tokio::time::timeout(WOKEN, case.ports.backlog.wait(&case.cell, Revision(0), LONG)).await;
+    assert!(answered(missed.expect("it is answered at once")) > Revision(0));
 }

@@ -12,9 +12,11 @@ use super::case::{Case, answered, ask, body, cid, exited, request, starts, stops
 use crate::WorkersConcerned;
 
 /// Longer than any wait that is to be ended by an event.
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_mins(1);
 /// How long a wait lasts that nothing ends.
 const SHORT: Duration = Duration::from_millis(300);
+/// A wait that something ends is over within this, also on a machine that has much else to do.
+const WOKEN: Duration = Duration::from_secs(15);
 
 pub async fn take_claims_what_it_hands_over(case: &Case) {
     case.join("w1", 4).await;
@@ -209,8 +211,10 @@ pub async fn output_comes_with_an_end(case: &Case) {
     assert_eq!(case.found("c1").await.and_then(|found| found.output), Some(output));
 }
 
+/// Waits for orders, and fails unless the wait is over soon.
 async fn wait(case: &Case, seen: Revision, at_most: Duration) -> crate::OrdersWaiting {
-    answered(case.ports.placements.wait(&case.cell, seen, at_most).await)
+    let waited = tokio::time::timeout(WOKEN, case.ports.placements.wait(&case.cell, seen, at_most)).await;
+    answered(waited.expect("a wait is over soon"))
 }
 
 pub async fn orders_wait_names_the_worker_concerned(case: &Case) {
@@ -221,7 +225,6 @@ pub async fn orders_wait_names_the_worker_concerned(case: &Case) {
     let decision = case.placing("c1", "w1").await;
     for stops in [false, true] {
         let (ports, cell) = (case.ports.clone(), case.cell.clone());
-        let begun = Instant::now();
         let waiting = tokio::spawn(async move { ports.placements.wait(&cell, seen, LONG).await });
         tokio::time::sleep(Duration::from_millis(50)).await;
         if stops {
@@ -230,8 +233,8 @@ pub async fn orders_wait_names_the_worker_concerned(case: &Case) {
         } else {
             case.decide(vec![decision.clone()]).await;
         }
-        let told = answered(waiting.await.expect("a wait ends"));
-        assert!(begun.elapsed() < LONG / 2, "{told:?}");
+        let told = tokio::time::timeout(WOKEN, waiting).await.expect("a wait is woken");
+        let told = answered(told.expect("a wait ends"));
         match told.workers {
             WorkersConcerned::These(workers) => assert_eq!(workers, [wid("w1")]),
             WorkersConcerned::All => {}
@@ -246,10 +249,9 @@ pub async fn orders_wait_ends_in_time_and_misses_nothing(case: &Case) {
     let seen = wait(case, Revision(0), Duration::ZERO).await.upto;
     let begun = Instant::now();
     let told = wait(case, seen, SHORT).await;
-    assert!(begun.elapsed() >= SHORT && begun.elapsed() < LONG / 2);
+    assert!(begun.elapsed() >= SHORT);
     assert_eq!((told.workers, told.upto), (WorkersConcerned::These(Vec::new()), seen));
     case.placed("c1", "w1").await;
-    let begun = Instant::now();
     let told = wait(case, seen, LONG).await;
-    assert!(begun.elapsed() < LONG / 2 && told.workers != WorkersConcerned::These(Vec::new()), "{told:?}");
+    assert!(told.workers != WorkersConcerned::These(Vec::new()), "{told:?}");
 }

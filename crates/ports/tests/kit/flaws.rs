@@ -62,7 +62,7 @@ fn is_unsound(panic: &(dyn Any + Send)) -> bool {
 }
 
 /// How often a clause is run that a race may pass by: on a busy machine steps seldom meet.
-const RACES: usize = 10;
+const RACES: usize = 50;
 
 /// Fails unless these clauses find the flaw, and no other.
 fn breaks<F: Flaw>(listed: &str) {
