@@ -10,7 +10,7 @@ use super::resp::{Connection, Reply};
 use super::server::Server;
 
 /// How long the monitor may be behind.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What begins the words by which a monitor sees how far it has come.
 const MARK: &str = "stowplan-monitor-";

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a test waits for a connection or an answer unless it says otherwise.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a server answers. Its accessors panic on what is of another kind, and show it.
 #[derive(Debug, Clone, PartialEq, Eq)]

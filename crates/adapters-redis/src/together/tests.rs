@@ -25,7 +25,12 @@ fn cell() -> CellName {
 }
 
 fn ports(server: &Server) -> Ports {
-    crate::open(RedisConfig::parse(&format!("{}?call_timeout=2s", server.url())).unwrap()).unwrap()
+    ports_for(server, Duration::from_mins(1))
+}
+
+/// The ports of a store whose calls are given up after so long.
+fn ports_for(server: &Server, call_timeout: Duration) -> Ports {
+    crate::open(RedisConfig::parse(&server.url()).unwrap().with_call_timeout(call_timeout)).unwrap()
 }
 
 fn request(id: &str) -> Submission {
@@ -189,7 +194,7 @@ async fn what_was_asked_is_done_also_if_nobody_waits_for_the_answer() {
     let ports = ports(&server);
     let left = timeout(Duration::ZERO, submit(ports.clone(), "c1".to_owned())).await;
     assert!(left.is_err(), "it cannot be answered already: {left:?}");
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if ports.backlog.depth(&cell()).await.unwrap().ready == 1 {
             return;
         }
@@ -201,7 +206,7 @@ async fn what_was_asked_is_done_also_if_nobody_waits_for_the_answer() {
 #[tokio::test]
 async fn a_server_that_is_away_is_told_to_all_who_share_a_call_and_calls_go_on_when_it_is_back() {
     let server = Server::start();
-    let ports = ports(&server);
+    let ports = ports_for(&server, Duration::from_secs(2));
     server.kill9();
     let outcomes = at_once((0..20).map(|at| submit(ports.clone(), format!("c{at}")))).await;
     for outcome in outcomes {
@@ -212,7 +217,16 @@ async fn a_server_that_is_away_is_told_to_all_who_share_a_call_and_calls_go_on_w
         );
     }
     server.restart();
-    assert_eq!(submit(ports, "c1".to_owned()).await.unwrap(), [SubmitOutcome::Accepted]);
+    // On a machine that has much else to do, 2 s may not be enough for the first calls.
+    for _ in 0..30 {
+        match submit(ports.clone(), "c1".to_owned()).await {
+            Ok(outcomes) => {
+                return assert!(matches!(outcomes[..], [SubmitOutcome::Accepted | SubmitOutcome::Already(_)]));
+            }
+            Err(error) => assert!(matches!(error, PortError::Unavailable(_)), "{error:?}"),
+        }
+    }
+    panic!("calls do not go on");
 }
 
 #[tokio::test]

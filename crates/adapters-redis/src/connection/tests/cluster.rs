@@ -1,5 +1,7 @@
 //! Cells in a cluster: found from any node, followed wherever they go, and held back by no other node.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 use crate::subscription::{Heard, follow};
 use crate::testing::{Cluster, shared_cluster, slot_of};
@@ -34,7 +36,7 @@ fn wait_until_copied(cluster: &Cluster, primary: usize, replica: usize) {
     };
     let begun = Instant::now();
     while offset(replica, "slave_repl_offset:") < offset(primary, "master_repl_offset:") {
-        assert!(begun.elapsed() < Duration::from_secs(10), "the replica does not catch up");
+        assert!(begun.elapsed() < PATIENT, "the replica does not catch up");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -75,14 +77,16 @@ async fn another_node_that_stands_still_is_never_in_the_way() {
     let cluster = Cluster::start_with(&options, false);
     let cell = cell_at(&cluster, 2);
     let urls = cluster.urls();
-    let used = connect(&urls.join(","));
+    // Whoever waited for the node that stands still would wait as long as a call may take.
+    let all = format!("{}?connect_timeout=60s", urls.join(","));
+    let used = connect(&all);
     run_two(&used, &cell).await.unwrap();
     cluster.nodes()[0].freeze();
-    let fresh = connect(&urls.join(","));
-    for (connections, limit) in [(&used, 200), (&fresh, 500), (&fresh, 200)] {
+    let fresh = connect(&all);
+    for connections in [&used, &fresh, &fresh] {
         let asked = Instant::now();
         run_two(connections, &cell).await.unwrap();
-        assert!(asked.elapsed() < Duration::from_millis(limit), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
     }
     cluster.nodes()[0].thaw();
 }
@@ -99,8 +103,7 @@ async fn a_cell_that_moves_is_followed_through_every_stage() {
     // One key is there, one here: nobody can run a step until the other has followed.
     assert_eq!(migration.move_keys(1), 1);
     let asked = connect(&format!("{}?call_timeout=300ms", cluster.urls()[0]));
-    let said = unavailable(run_two(&asked, &cell).await.unwrap_err());
-    assert!(said.contains("is being moved to another node"), "{said}");
+    refused_by("is being moved to another node", async || run_two(&asked, &cell).await).await;
     // All is there, but the slot is still said to be here.
     assert_eq!(migration.move_keys(1), 1);
     assert_eq!(run_two(&connections, &cell).await.unwrap(), "3");
@@ -121,10 +124,13 @@ async fn calls_during_a_move_are_each_executed_once() {
     let connections = connect(&cluster.urls()[2]);
     // While a slot moves, a step one of whose keys is nowhere waits for the end of the move.
     run_two(&connections, &cell).await.unwrap();
+    let calls = Arc::new(AtomicU32::new(1));
     let mover = std::thread::spawn({
-        let (cluster, slot) = (Arc::clone(&cluster), slot(&cell));
+        let (cluster, slot, calls) = (Arc::clone(&cluster), slot(&cell), Arc::clone(&calls));
         move || {
-            for to in [1, 2, 0, 1] {
+            let enough = |moves: usize| moves >= 4 && calls.load(Ordering::Relaxed) > 20;
+            let rounds = [1, 2, 0].into_iter().cycle().enumerate();
+            for (_, to) in rounds.take_while(|(moves, _)| !enough(*moves)) {
                 let migration = cluster.begin_migration(slot, to);
                 std::thread::sleep(Duration::from_millis(50));
                 while migration.move_keys(1) > 0 {
@@ -134,20 +140,18 @@ async fn calls_during_a_move_are_each_executed_once() {
             }
         }
     });
-    let mut calls = 1;
     while !mover.is_finished() {
-        calls += 1;
-        assert_eq!(run_two(&connections, &cell).await.unwrap(), calls.to_string());
+        let number = calls.fetch_add(1, Ordering::Relaxed) + 1;
+        assert_eq!(run_two(&connections, &cell).await.unwrap(), number.to_string());
     }
     mover.join().unwrap();
-    assert!(calls > 20, "{calls} calls while the cell moved");
 }
 
 #[tokio::test]
 async fn a_replica_that_takes_over_is_found() {
     let cluster = Cluster::start_with_replicas();
     let cell = cell_at(&cluster, 0);
-    let connections = connect(&format!("{}?call_timeout=20s", cluster.urls()[0]));
+    let connections = connect(&cluster.urls()[0]);
     let mut heard = follow(&connections, cell.clone(), format!("{{{cell}}}:events"));
     assert_eq!(heard.recv().await, Some(Heard::Subscribed));
     assert_eq!(run_two(&connections, &cell).await.unwrap(), "1");
@@ -164,7 +168,7 @@ async fn a_replica_that_takes_over_is_found() {
     // What is said there is heard again.
     let begun = Instant::now();
     while heard.recv().await != Some(Heard::Message(b"here".to_vec())) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nothing is heard of the new primary");
+        assert!(begun.elapsed() < PATIENT, "nothing is heard of the new primary");
         cluster.nodes()[0].command(&["PUBLISH", &format!("{{{cell}}}:events"), "here"]);
     }
 }
@@ -173,7 +177,7 @@ async fn a_replica_that_takes_over_is_found() {
 async fn the_others_are_known_though_one_was_named_and_it_holds_the_cell() {
     let cluster = Cluster::start_with_replicas();
     let cell = cell_at(&cluster, 0);
-    let connections = connect(&format!("{}?call_timeout=1500ms", cluster.urls()[0]));
+    let connections = connect(&format!("{}?call_timeout=3s", cluster.urls()[0]));
     run_two(&connections, &cell).await.unwrap();
     wait_until_copied(&cluster, 0, 3);
     cluster.nodes()[0].freeze();
@@ -183,7 +187,7 @@ async fn the_others_are_known_though_one_was_named_and_it_holds_the_cell() {
             Ok(counted) => break counted,
             Err(error) => unknown += usize::from(unavailable(error).contains("unknown")),
         }
-        assert!(unknown < 8, "the replica that took over is not found");
+        assert!(unknown < 20, "the replica that took over is not found");
     };
     // What was sent into the frozen one is lost with it.
     assert_eq!(counted, "2");
@@ -194,13 +198,12 @@ async fn the_others_are_known_though_one_was_named_and_it_holds_the_cell() {
 async fn a_slot_that_nobody_serves_is_unavailable() {
     let cluster = Cluster::start();
     let cell = cell_at(&cluster, 0);
-    let connections = connect(&format!("{}?call_timeout=500ms", cluster.urls().join(",")));
+    let connections = connect(&format!("{}?call_timeout=3s", cluster.urls().join(",")));
     run_two(&connections, &cell).await.unwrap();
     for node in cluster.nodes() {
         node.command(&["CLUSTER", "DELSLOTS", &slot(&cell).to_string()]);
     }
-    let said = unavailable(run_two(&connections, &cell).await.unwrap_err());
-    assert!(said.contains("the cluster is down"), "{said}");
+    refused_by("the cluster is down", async || run_two(&connections, &cell).await).await;
 }
 
 #[tokio::test]
@@ -213,12 +216,12 @@ async fn what_is_no_cluster_and_what_has_one_database_is_refused() {
         (format!("{},{}", Server::start().url(), other.url()), "several servers that are no cluster"),
     ] {
         let asked = Instant::now();
-        let connections = connect(&format!("{text}?call_timeout=1s"));
+        let connections = connect(&text);
         match run_two(&connections, &cell).await {
             Err(PortError::Unsupported(what)) => assert!(what.contains(expected), "{text}: {what}"),
             other => panic!("{text}: {other:?}"),
         }
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
     }
 }
 
@@ -227,19 +230,20 @@ async fn a_cell_whose_node_is_down_leaves_the_others_alone() {
     let options = Options::new().line("cluster-require-full-coverage no");
     let cluster = Cluster::start_with(&options, false);
     let (down, up) = (cell_at(&cluster, 0), cell_at(&cluster, 1));
-    let connections = connect(&format!("{}?call_timeout=1s", cluster.urls().join(",")));
+    let connections = connect(&format!("{}?call_timeout=5s", cluster.urls().join(",")));
     run_two(&connections, &down).await.unwrap();
     cluster.nodes()[0].freeze();
     let lost = tokio::spawn({
         let connections = Arc::clone(&connections);
         async move { run_two(&connections, &down).await }
     });
+    let mut meanwhile = 0;
     while !lost.is_finished() {
-        let asked = Instant::now();
         run_two(&connections, &up).await.unwrap();
-        assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+        meanwhile += usize::from(!lost.is_finished());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(meanwhile > 2, "the others waited for it: {meanwhile}");
     unavailable(lost.await.unwrap().unwrap_err());
     cluster.nodes()[0].thaw();
 }

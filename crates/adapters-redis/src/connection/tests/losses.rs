@@ -6,14 +6,12 @@ use crate::testing::Proxy;
 #[tokio::test]
 async fn a_call_without_an_answer_is_unavailable_and_not_repeated() {
     let server = Server::start();
-    let connections = connect_for(&server, 300);
+    let connections = connect_for(&server, 3_000);
     let script = Script::of("count", &[COUNT]);
     run(&connections, &script).await.unwrap();
     server.freeze();
-    let asked = Instant::now();
     let said = unavailable(run(&connections, &script).await.unwrap_err());
-    assert!(said.contains("did not answer within 300ms") && said.contains("unknown"), "{said}");
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(said.contains("did not answer within 3s") && said.contains("unknown"), "{said}");
     server.thaw();
     // It was sent once, and is executed once, late.
     assert_eq!(run(&connections, &script).await.unwrap(), "3");
@@ -27,8 +25,9 @@ async fn a_server_that_cannot_even_be_connected_to_is_unavailable_in_time() {
     let connections = connect_for(&server, 500);
     let script = Script::of("count", &[COUNT]);
     let asked = Instant::now();
-    // However many ask: whoever waits for another's attempt is told its outcome.
-    let calls: Vec<_> = (0..50)
+    // However many ask: whoever waits for another's attempt is told its outcome. One after the other they would take a
+    // minute at least.
+    let calls: Vec<_> = (0..300)
         .map(|_| {
             let (connections, script) = (Arc::clone(&connections), Script::of("count", &[COUNT]));
             tokio::spawn(async move { run(&connections, &script).await })
@@ -38,21 +37,30 @@ async fn a_server_that_cannot_even_be_connected_to_is_unavailable_in_time() {
         let said = unavailable(call.await.unwrap().unwrap_err());
         assert!(said.contains("cannot connect"), "{said}");
     }
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
     server.thaw();
-    assert_eq!(run(&connections, &script).await.unwrap(), "1");
+    let back = Instant::now();
+    while let Err(error) = run(&connections, &script).await {
+        assert!(back.elapsed() < PATIENT, "{}", error.in_full());
+    }
+    let counted: u32 = counted(&server).parse().unwrap();
+    assert_eq!(run(&connect(&server.url()), &script).await.unwrap(), (counted + 1).to_string());
 }
 
 #[tokio::test]
 async fn a_connection_lost_under_a_call_is_unavailable_and_the_next_call_connects_anew() {
-    let server = Server::start();
+    let server = Options::new().line("lua-time-limit 20").start();
     let connections = connect(&server.url());
     let slow = Script::of("slow", &["redis.call('INCR', KEYS[1]) while true do end"]);
     let call = tokio::spawn({
         let connections = Arc::clone(&connections);
         async move { run(&connections, &slow).await }
     });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Busy is who runs the script.
+    let mut asking = server.connect().unwrap();
+    while !matches!(asking.call(&["PING"]), Ok(reply) if reply.is_error()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     server.kill9();
     let said = unavailable(call.await.unwrap().unwrap_err());
     assert!(said.contains("was lost before its answer came"), "{said}");
@@ -67,6 +75,9 @@ async fn a_connection_closed_while_nobody_called_costs_no_call() {
     let script = Script::of("count", &[COUNT]);
     run(&connections, &script).await.unwrap();
     server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    while server.command(&["CLIENT", "LIST"]).text().contains("name=stowplan-") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(run(&connections, &script).await.unwrap(), "2");
     server.restart();

@@ -27,7 +27,7 @@ async fn who_may_not_is_told_what_is_missing_and_at_once() {
         let said = unavailable(run(&connections, &script).await.unwrap_err());
         assert!(said.contains(expected), "{user}: {said}");
         assert!(!said.contains("hunter"), "{said}");
-        assert!(asked.elapsed() < Duration::from_secs(1), "{user} was tried for {:?}", asked.elapsed());
+        assert!(asked.elapsed() < AT_ONCE, "{user} was tried for {:?}", asked.elapsed());
     }
     assert_eq!(run(&connect(&server.url()), &script).await.unwrap(), "1");
 }
@@ -64,7 +64,7 @@ async fn tls_trusts_the_authority_that_is_named_and_no_other() {
     assert_eq!(heard.recv().await, Some(crate::subscription::Heard::Subscribed));
 
     // The roots of the system do not vouch for it.
-    let stranger = connect(&format!("{}?call_timeout=300ms", server.tls_url()));
+    let stranger = connect(&format!("{}?call_timeout=3s", server.tls_url()));
     let error = run(&stranger, &script).await.unwrap_err();
     let PortError::Unavailable(source) = &error else { panic!("{error:?}") };
     let cause = source.source().unwrap().to_string();
@@ -86,7 +86,7 @@ async fn a_server_that_wants_to_know_its_clients_is_shown_a_certificate() {
     let (ca, script) = (server.ca_file().display().to_string(), Script::of("count", &[COUNT]));
     let known = connect(&format!("{}?ca={ca}&cert={cert}&key={key}", server.tls_url()));
     assert_eq!(run(&known, &script).await.unwrap(), "1");
-    let unknown = connect(&format!("{}?ca={ca}&call_timeout=300ms", server.tls_url()));
+    let unknown = connect(&format!("{}?ca={ca}&call_timeout=3s", server.tls_url()));
     unavailable(run(&unknown, &script).await.unwrap_err());
 }
 
