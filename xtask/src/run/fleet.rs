@@ -189,8 +189,9 @@ impl Fleet {
         agents.retain_mut(|agent| match agent.ended() {
             None => true,
             Some(status) => {
+                let is_kept = self.forget(agent);
                 self.say_agent_ended(agent, status);
-                self.forget(agent)
+                is_kept
             }
         });
         self.agents = agents;

@@ -1,6 +1,6 @@
 //! Stands in for `stowplan` in the tests of `cargo xtask run`: serves health and workers, joins, drains, dies.
 //!
-//! A file in a process's data folder changes what it does: `die` ends it at once, `slow` lets it drain for a second,
+//! A file in a process's data folder changes what it does: `die` ends it at once, `slow` lets it drain for five seconds,
 //! `stubborn` for a minute.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ fn main() {
     }
     let drains_for = match (data.join("slow").exists(), data.join("stubborn").exists()) {
         (_, true) => Duration::from_mins(1),
-        (true, false) => Duration::from_secs(1),
+        (true, false) => Duration::from_secs(5),
         (false, false) => Duration::ZERO,
     };
     thread::spawn(move || end_with_stdin(drains_for));
