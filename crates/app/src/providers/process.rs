@@ -149,11 +149,12 @@ impl Pool {
     /// Starts the worker's agent unless it runs.
     fn start(&self, worker: &NewWorker) -> anyhow::Result<Option<Child>> {
         let data = self.data(&worker.id);
-        if data::running(&data).is_some() {
-            return Ok(None);
-        }
+        // Its agent may be about to end, and is no worker any more.
         if data::has_left(&data) {
             bail!("worker {} has left its cell; its name is not used again", worker.id);
+        }
+        if data::running(&data).is_some() {
+            return Ok(None);
         }
         make_folder(&data).with_context(|| format!("failed to make {}", data.display()))?;
         let log = self.open_log(&worker.id).context("failed to open its log")?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use app::agent::data;
+use app::agent::procfs::ProcessIdentity;
 use app::config::ProviderConfig;
 use app::providers::{Context, open};
 use ports::{AddOutcome, ProviderRemoveOutcome, WorkerProvider};
@@ -146,7 +147,15 @@ async fn a_worker_that_has_left_is_not_started_again() {
     assert!(data::has_left(&agent));
     let outcomes = provider.add(vec![new_worker("w1")]).await.unwrap();
     assert!(matches!(&outcomes[..], [AddOutcome::Failed(why)] if why.contains("has left")), "{outcomes:?}");
+    // As between its word of farewell and its end.
+    let mut leaving = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let process = ProcessIdentity::of(leaving.id().cast_signed()).unwrap();
+    fs::write(agent.join("process.json"), serde_json::to_vec(&process).unwrap()).unwrap();
+    assert_eq!(data::running(&agent), Some(process));
+    let outcomes = provider.add(vec![new_worker("w1")]).await.unwrap();
+    assert!(matches!(&outcomes[..], [AddOutcome::Failed(why)] if why.contains("has left")), "{outcomes:?}");
     assert_eq!(provider.remove(ids(&["w1"])).await.unwrap(), [ProviderRemoveOutcome::Gone]);
+    leaving.wait().unwrap();
     assert_eq!(provider.add(vec![new_worker("w1")]).await.unwrap(), [AddOutcome::Coming], "forgotten, it is new");
 }
 
@@ -194,7 +203,7 @@ async fn an_agent_runs_what_its_template_says_that_it_can() {
     assert_eq!(ground.available("w1").await["runtime"], "simulate");
     let request = json!({ "id": "a", "command": ["no", "such", "command"], "runtime": "simulate", "pool": "burst" });
     ground.bench.submit(request).await;
-    let (_, ended) = ground.bench.get("/v1/containers/a?wait=9000&until=ended").await;
+    let (_, ended) = ground.bench.get("/v1/containers/a?wait=30000&until=ended").await;
     assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("succeeded"), &json!(0)), "{ended}");
 }
 
