@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fleet::played::Played;
-use fleet::{Fleet, Options, descendants, http};
+use fleet::{Fleet, Options, PATIENCE, descendants, http};
 use serde_json::{Value, json};
 
 fn options(cpu: &'static str) -> Options {
@@ -21,7 +21,7 @@ fn a_restart_between_two_heartbeats_keeps_the_container() {
     let mut fleet = Fleet::start(1);
     fleet.stowplan(&["submit", "--id", "pair", "--", "sh", "-c", "sleep 601 & sleep 601"]);
     fleet.wait_for_state("pair", "running", 1);
-    fleet.eventually("both sleeps run", Duration::from_secs(5), || fleet.running("sleep 601").len() == 2);
+    fleet.eventually("both sleeps run", PATIENCE, || fleet.running("sleep 601").len() == 2);
     let pids = fleet.running("sleep 601");
     fleet.kill_agent("worker-01");
     fleet.start_agent("worker-01");
@@ -55,14 +55,16 @@ fn a_recycled_process_id_is_a_stranger() {
     fleet::signal(shim, "KILL");
     fleet::signal(pid, "KILL");
     // Orphans fall to this process, the first of the namespace.
-    fleet.eventually("the pid is free", Duration::from_secs(5), || {
+    fleet.eventually("the pid is free", PATIENCE, || {
         let (orphan, how) = (rustix::process::Pid::from_raw(pid.cast_signed()), rustix::process::WaitOptions::NOHANG);
         let _ = rustix::process::waitpid(orphan, how);
         !std::path::Path::new(&format!("/proc/{pid}")).exists()
     });
+    let over = fleet.path("over");
+    let script = "trap 'exit 1' TERM; until [ -e \"$0\" ]; do sleep 0.05; done";
     let mut stranger = loop {
         std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
-        let mut child = Command::new("sh").args(["-c", "trap 'exit 1' TERM; sleep 4 & wait"]).spawn().unwrap();
+        let mut child = Command::new("sh").args(["-c", script]).arg(&over).spawn().unwrap();
         if child.id() == pid {
             break child;
         }
@@ -72,6 +74,7 @@ fn a_recycled_process_id_is_a_stranger() {
     fleet.start_agent("worker-01");
     fleet.wait_for_state("old", "running", 2);
     assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
+    std::fs::write(&over, "").unwrap();
     assert_eq!(stranger.wait().unwrap().code(), Some(0), "and ends undisturbed");
     let end = fleet.container("old")["last_end"]["kind"].clone();
     assert_eq!(end, "gone", "lost, as the agent that came back reported it");
@@ -87,11 +90,11 @@ fn an_agent_without_its_data_is_a_stranger_until_its_work_is_given_up() {
     fleet.kill_agent(&worker);
     std::fs::rename(fleet.agent_data(&worker), fleet.path("lost-data")).unwrap();
     fleet.start_agent(&worker);
-    fleet.eventually("the stranger is refused, and why", Duration::from_secs(5), || {
+    fleet.eventually("the stranger is refused, and why", PATIENCE, || {
         let log = fleet.log(&worker);
         log.contains(&format!("stowplan worker remove {worker} --lost")) && log.contains("clone")
     });
-    fleet.eventually("the shim ends the container at its deadline", Duration::from_secs(8), || {
+    fleet.eventually("the shim ends the container at its deadline", PATIENCE, || {
         !fleet.running("sleep 602").iter().any(|pid| pids.contains(pid))
     });
     fleet.wait_for_state("held", "running", 2);
@@ -248,7 +251,7 @@ fn a_new_machine_under_an_old_name() {
     let mut second = Played::register(&fleet, "w2", "machine-three", 1, 10).unwrap();
     let history = second.history;
     let beats = std::cell::Cell::new(0);
-    fleet.eventually("c1 is given to w2", Duration::from_secs(15), || {
+    fleet.eventually("c1 is given to w2", PATIENCE, || {
         beats.set(beats.get() + 1);
         let caller = json!({"incarnation": 1, "number": beats.get(), "history": history});
         fleet.post("/v1/workers/w2/heartbeat", &json!({"caller": caller}));
@@ -302,9 +305,7 @@ fn what_does_not_divide() {
     assert_eq!(fleet.post("/v1/workers", &one).0, 200);
     let tenth = |number: u32| json!({"id": format!("t{number}"), "cpu": "0.1", "memory": "1Mi", "pool": "one", "command": ["true"]});
     fleet.post("/v1/containers", &(0..11).map(tenth).collect());
-    fleet.eventually("ten tenths fill one cpu", Duration::from_secs(5), || {
-        fleet.json("/v1/workers/one")["free"]["cpu_milli"] == 0
-    });
+    fleet.eventually("ten tenths fill one cpu", PATIENCE, || fleet.json("/v1/workers/one")["free"]["cpu_milli"] == 0);
     assert_eq!(fleet.state("t10").0, "pending");
 
     for (field, request) in [
@@ -325,15 +326,16 @@ fn what_does_not_divide() {
 fn a_grandchild_delays_no_end() {
     let fleet = Fleet::start(1);
     let began = std::time::Instant::now();
-    let pipe = fleet.stowplan(&["run", "--", "sh", "-c", "sleep 607 & echo done"]);
+    let run = |script: &str| fleet.stowplan(&["run", "--kill-after", "10m", "--", "sh", "-c", script]);
+    let pipe = run("sleep 607 & echo done");
     assert_eq!((pipe.code, pipe.stdout.as_str()), (0, "done\n"), "{pipe:?}");
-    let stubborn = fleet.stowplan(&["run", "--", "sh", "-c", "(trap '' TERM; sleep 608) & echo done"]);
+    let stubborn = run("(trap '' TERM; sleep 608) & echo done");
     assert_eq!(stubborn.code, 0, "{stubborn:?}");
-    let away = fleet.stowplan(&["run", "--", "sh", "-c", "setsid sleep 609 & echo done"]);
+    let away = run("setsid sleep 609 & echo done");
     assert_eq!(away.code, 0, "{away:?}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
     for line in ["sleep 607", "sleep 608", "sleep 609"] {
-        fleet.eventually(&format!("{line} is gone"), Duration::from_secs(2), || fleet.running(line).is_empty());
+        fleet.eventually(&format!("{line} is gone"), PATIENCE, || fleet.running(line).is_empty());
     }
 }
 
@@ -386,7 +388,7 @@ fn three_thousand_giants_hold_up_nobody() {
     }
     let small = json!({"id": "small", "priority": -100, "command": ["sleep", "611"]});
     assert_eq!(fleet.post("/v1/containers", &small).0, 201);
-    fleet.eventually("the small one runs", Duration::from_secs(3), || fleet.state("small").0 == "running");
+    fleet.eventually("the small one runs", PATIENCE, || fleet.state("small").0 == "running");
 }
 
 #[test]

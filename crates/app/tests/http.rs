@@ -122,17 +122,17 @@ async fn a_poll_is_woken_by_its_order_and_by_nothing_else() {
     let mut other = bench.worker_of("w2", json!({ "id": "w2", "cpu": 1, "memory": "1Gi" }), "key2").await;
     let began = Instant::now();
     let (taken, idle, ()) =
-        tokio::join!(worker.take(&bench, Value::Null, 10_000), other.take(&bench, Value::Null, 300), async {
+        tokio::join!(worker.take(&bench, Value::Null, 30_000), other.take(&bench, Value::Null, 300), async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             bench.submit(json!({ "id": "a", "command": ["true"], "cpu": 5 })).await;
         },);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!((&taken["verdict"], &taken["orders"][0]["placement"]["container"]), (&json!("ok"), &json!("a")));
     assert_eq!((&idle["verdict"], &idle["orders"]), (&json!("ok"), &json!([])));
     assert_eq!(bench.get("/v1/containers/a").await.1["state"], "starting");
 
     let upto = taken["upto"].clone();
-    let (stopped, ()) = tokio::join!(worker.take(&bench, upto, 10_000), async {
+    let (stopped, ()) = tokio::join!(worker.take(&bench, upto, 30_000), async {
         let (_, stop) = bench.post_empty("/v1/containers/a/stop").await;
         assert_eq!(stop, json!({ "id": "a", "outcome": "stopping", "state": "stopping" }));
     });
@@ -147,7 +147,7 @@ async fn many_polls_wait_on_sockets_and_each_gets_its_own() {
     for n in 0..WORKERS {
         let (id, bench) = (format!("w{n:03}"), Arc::clone(&bench));
         let mut worker = bench.worker_of(&id, json!({ "id": id, "cpu": 1, "memory": "1Gi" }), &id).await;
-        polls.spawn(async move { worker.take(&bench, Value::Null, 20_000).await });
+        polls.spawn(async move { worker.take(&bench, Value::Null, 30_000).await });
     }
     let requests: Vec<_> = (0..WORKERS).map(|n| json!({ "id": format!("c{n:03}"), "command": ["true"] })).collect();
     let began = Instant::now();
@@ -155,7 +155,7 @@ async fn many_polls_wait_on_sockets_and_each_gets_its_own() {
     for taken in polls.join_all().await {
         assert_eq!(taken["orders"].as_array().unwrap().len(), 1);
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn workers_are_listed_closed_and_removed() {
 #[tokio::test]
 async fn a_worker_that_may_live_is_not_called_lost() {
     let bench =
-        Bench::with(Setup { keepalive: Duration::from_secs(2), grace: Duration::from_secs(1), ..Setup::default() })
+        Bench::with(Setup { keepalive: Duration::from_secs(5), grace: Duration::from_secs(1), ..Setup::default() })
             .await;
     let mut worker = bench.worker("w1").await;
     bench.submit(json!({ "id": "a", "command": ["true"] })).await;
@@ -214,7 +214,7 @@ async fn a_worker_that_may_live_is_not_called_lost() {
     assert_eq!((status, &problem["type"]), (409, &json!("/problems/worker-lives")));
     assert_eq!(bench.post("/v1/workers/w1/remove", json!({ "lost": true })).await.0, 422);
     assert_eq!(bench.post("/v1/workers/w1/remove", json!({ "incarnation": 1 })).await.0, 422);
-    for _ in 0..100 {
+    for _ in 0..600 {
         if bench.get("/v1/workers/w1").await.1["status"] == "lost" {
             break;
         }
@@ -305,7 +305,7 @@ async fn every_refusal_is_a_problem() {
 #[tokio::test]
 async fn ready_is_who_can_commit() {
     let bench = Bench::new().await;
-    for _ in 0..100 {
+    for _ in 0..1_200 {
         if bench.get("/readyz").await.0 == 200 {
             break;
         }
@@ -330,15 +330,15 @@ async fn a_closing_server_lets_nobody_wait() {
     bench.post("/v1/containers", json!({ "id": "a", "command": ["true"], "cpu": 64 })).await;
     let began = Instant::now();
     let (taken, (status, _), ()) = tokio::join!(
-        worker.take(&bench, Value::Null, 20_000),
-        bench.get("/v1/containers/a?wait=20000&until=ended"),
+        worker.take(&bench, Value::Null, 30_000),
+        bench.get("/v1/containers/a?wait=30000&until=ended"),
         async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             bench.close();
         },
     );
     assert_eq!((&taken["orders"], status), (&json!([]), 200));
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

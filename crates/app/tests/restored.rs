@@ -10,7 +10,7 @@ use fleet::Fleet;
 
 mod fleet;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Submits a command that notes each of its starts in a file of its own before it goes on.
 fn submit(fleet: &Fleet, id: &str, then: &str) {

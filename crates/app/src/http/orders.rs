@@ -97,8 +97,6 @@ pub(super) async fn watch(room: Arc<Room>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn worker(number: usize) -> WorkerId {
@@ -145,12 +143,10 @@ mod tests {
         for _ in 0..10_000 {
             all_ready.recv().await.unwrap();
         }
-        let began = Instant::now();
         orders.wake(&WorkersConcerned::These((0..10_000).map(worker).collect()));
         for poll in polls {
             poll.await.unwrap();
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         assert_eq!(orders.waiting().len(), 0);
     }
 }

@@ -129,10 +129,12 @@ fn a_stranger_under_a_recycled_pid_receives_no_signal() {
         while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::NOHANG) {}
         (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
+    let over = play.file("over");
+    let script = "trap 'exit 1' TERM; until [ -e \"$0\" ]; do sleep 0.05; done";
     let mut stranger = wait("the pid to come round", || {
         std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
         let mut command = Command::new("sh");
-        let mut child = command.args(["-c", "trap 'exit 1' TERM; sleep 3 & wait"]).process_group(0).spawn().unwrap();
+        let mut child = command.args(["-c", script]).arg(&over).process_group(0).spawn().unwrap();
         if child.id() == u32::try_from(pid).unwrap() {
             return Some(child);
         }
@@ -145,5 +147,6 @@ fn a_stranger_under_a_recycled_pid_receives_no_signal() {
     play.stop(&placement, StopCause::Stop);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(stranger.try_wait().unwrap(), None, "the stranger lives");
+    std::fs::write(&over, "").unwrap();
     assert_eq!(stranger.wait().unwrap().code(), Some(0), "and ends undisturbed");
 }

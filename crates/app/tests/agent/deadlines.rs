@@ -11,9 +11,11 @@ use app::api::calls::{Event, IfSilent};
 
 use crate::played::{Agent, Play, is_alive, wait, wait_pids};
 
-const KEEPALIVE_MS: u64 = 1_500;
-/// How late a busy machine may be.
-const SLACK: Duration = Duration::from_millis(400);
+const KEEPALIVE_MS: u64 = 4_000;
+/// How late a machine may be that has much else to do. Whatever these tests have ended would go on for ten minutes at
+/// least.
+const SLACK_MS: u64 = 10_000;
+const AT_MOST: Duration = Duration::from_millis(KEEPALIVE_MS + SLACK_MS);
 
 #[test]
 fn a_server_that_is_away_ends_what_may_not_be_silent_and_keeps_the_rest() {
@@ -35,13 +37,14 @@ fn a_server_that_is_away_ends_what_may_not_be_silent_and_keeps_the_rest() {
     wait("the container to be ended", || (!is_alive(stop_pid)).then_some(()));
     let silent = gone_at.elapsed();
     let keepalive = Duration::from_millis(KEEPALIVE_MS);
-    // The last accepted call was sent at most a beat (a fifth) or a long poll (a quarter) before.
-    assert!(silent >= keepalive * 2 / 3 && silent <= keepalive + SLACK, "{silent:?}");
+    // The last accepted call was sent at most a beat (a fifth) or a long poll (a quarter) before, and may have been long
+    // under way.
+    assert!(silent >= keepalive / 3 && silent <= AT_MOST, "{silent:?}");
     std::thread::sleep(keepalive / 2);
     assert!(is_alive(keep_pid));
     play.script().away = false;
     let Event::Deadline { silent_ms } = play.wait_end(&stop).event else { panic!("{:?}", play.wait_end(&stop)) };
-    assert!((KEEPALIVE_MS * 2 / 3 - 100..KEEPALIVE_MS + 400).contains(&silent_ms), "{silent_ms}");
+    assert!((KEEPALIVE_MS / 3..KEEPALIVE_MS + SLACK_MS).contains(&silent_ms), "{silent_ms}");
     assert!(is_alive(keep_pid));
 }
 
@@ -58,7 +61,7 @@ fn a_shim_without_its_agent_ends_the_container_at_the_deadline() {
     let killed_at = Instant::now();
     assert!(pids.iter().all(|pid| is_alive(*pid)), "a shim outlives its agent");
     wait("the container to be ended", || (!is_alive(pids[0])).then_some(()));
-    assert!(killed_at.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK, "{:?}", killed_at.elapsed());
+    assert!(killed_at.elapsed() <= AT_MOST, "{:?}", killed_at.elapsed());
     wait("its child to be ended", || (!is_alive(pids[1])).then_some(()));
 
     let _agent = play.agent();
@@ -82,11 +85,10 @@ fn a_lost_data_folder_keeps_no_container_alive() {
     let mut command = play.command();
     let _agent = Agent(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
     wait("the container to be ended", || (!is_alive(pid)).then_some(()));
-    assert!(began.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK);
+    assert!(began.elapsed() <= AT_MOST, "{:?}", began.elapsed());
 
+    play.wait("it to go on trying", |script| (script.registers.len() >= 3).then_some(()));
     play.script().refuses = false; // the old worker is lost by now, and owns nothing
-    let tries = play.script().registers.len();
-    assert!(tries >= 3, "it goes on trying: {tries}");
     let words = std::fs::read_to_string(&log).unwrap();
     assert_eq!(words.matches("another key owns c1\nnext: stowplan worker list").count(), 1, "{words}");
     let order = play.run("d", &["true"]);
@@ -146,5 +148,5 @@ fn a_new_folder_in_the_old_place_extends_no_life_of_the_old_ones_containers() {
     let _agent = play.agent(); // accepted at once, and its lease is extended from now on
     let began = Instant::now();
     wait("the container to be ended", || (!is_alive(pid)).then_some(()));
-    assert!(began.elapsed() <= Duration::from_millis(KEEPALIVE_MS) + SLACK);
+    assert!(began.elapsed() <= AT_MOST, "{:?}", began.elapsed());
 }

@@ -49,18 +49,18 @@ fn what_is_simulated_takes_as_long_as_it_says_and_nothing_runs() {
 
 #[test]
 fn what_is_simulated_lives_no_longer_than_the_lease() {
-    let play = Play::with_keepalive(1_500);
+    let play = Play::with_keepalive(4_000);
     let _agent = simulating(&play);
     let stop = play.start("stop", &["sleep", "600"]);
     let keep = play.start_with("keep", &["sleep", "600"], |order| order.if_silent = IfSilent::Keep);
     play.wait_running(&stop);
     play.wait_running(&keep);
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(6));
     assert!(play.script().reports.iter().all(|(_, report)| !report.event.is_end()), "the lease is extended");
     play.script().away = true;
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(8));
     play.script().away = false;
-    assert!(matches!(play.wait_end(&stop).event, Event::Deadline { silent_ms } if silent_ms >= 900));
+    assert!(matches!(play.wait_end(&stop).event, Event::Deadline { silent_ms } if silent_ms >= 1_300));
     play.stop(&keep, StopCause::Stop);
     assert_eq!(play.wait_end(&keep).event, Event::StopOrder, "it was kept");
 }
@@ -124,7 +124,7 @@ fn a_hook_is_told_what_was_placed_and_is_the_container() {
 
 #[test]
 fn a_hook_is_ended_as_a_container_is() {
-    let play = Play::with_keepalive(1_500);
+    let play = Play::with_keepalive(4_000);
     let pids = play.file("pids");
     let script =
         format!("trap 'kill $!; echo cleared; exit 0' TERM; sleep 600 & echo $$ $! > {}; wait", pids.display());

@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// How long a test waits for what should happen soon.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The history that the played server is in.
 pub(crate) const HISTORY: u64 = 7;
 

@@ -17,8 +17,9 @@ fn an_order_is_started_and_its_end_reported_without_delay() {
     for n in 0..10 {
         assert_eq!(play.run(&format!("c{n}"), &["true"]).event, exited(0));
     }
-    // Each goes from order to reported end before the next: a fifth of a second of waiting anywhere would show.
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?} for ten", began.elapsed());
+    // Each goes from order to reported end before the next. Whoever waited for a beat, or for the end of a long poll, would
+    // wait twelve seconds each time.
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?} for ten", began.elapsed());
 }
 
 #[test]
@@ -82,7 +83,8 @@ fn at_the_end_of_standard_input_the_agent_drains_and_leaves() {
 
 #[test]
 fn without_a_server_it_ends_what_it_runs_and_leaves() {
-    let play = Play::new();
+    // It does not wait until its lease is over.
+    let play = Play::with_keepalive(600_000);
     let mut command = play.command();
     let mut agent = Agent(command.arg("--drain-on-stdin-eof").stdin(Stdio::piped()).spawn().unwrap());
     let pids = play.file("pids");
@@ -91,15 +93,13 @@ fn without_a_server_it_ends_what_it_runs_and_leaves() {
     play.wait_running(&placement);
     play.script().away = true;
     agent.0.stdin = None;
-    let began = Instant::now();
     assert_eq!(agent.exit_code(), Some(1));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(!is_alive(pid));
 }
 
 #[test]
 fn a_replaced_agent_exits_and_leaves_what_runs() {
-    let play = Play::with_keepalive(1_500);
+    let play = Play::with_keepalive(4_000);
     let agent = play.agent();
     let placement = play.start("c", &["sleep", "600"]);
     play.wait_running(&placement);
@@ -109,7 +109,7 @@ fn a_replaced_agent_exits_and_leaves_what_runs() {
 
 #[test]
 fn a_removed_agent_ends_what_it_runs() {
-    let play = Play::with_keepalive(1_500);
+    let play = Play::with_keepalive(4_000);
     let agent = play.agent();
     let pids = play.file("pids");
     let script = "trap '' TERM; echo $$ > \"$0\"; while :; do sleep 0.05; done";

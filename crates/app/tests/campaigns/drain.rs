@@ -17,6 +17,7 @@ say start
 trap 'say deaf' TERM
 while :; do sleep 0.05; done
 "#;
+const PATIENCE: Duration = Duration::from_mins(1);
 const WITHIN: Duration = Duration::from_secs(1);
 const KILL_AFTER: Duration = Duration::from_millis(700);
 
@@ -39,7 +40,7 @@ fn what_ignores_term_is_killed_at_the_drains_deadline_and_only_then_is_its_worke
     };
     assert_eq!(status(), "draining");
     assert_eq!(fleet.stowplan(&["worker", "remove", &worker]).code, 4, "it is not empty");
-    fleet.eventually("it is drained, with no process of it alive", Duration::from_secs(20), || {
+    fleet.eventually("it is drained, with no process of it alive", PATIENCE, || {
         // Read first, then looked at: who is dead stays so.
         let drained = status() == "drained";
         assert!(!drained || !process.is_alive(), "drained, and its process lives");

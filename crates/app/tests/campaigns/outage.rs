@@ -16,8 +16,10 @@ on_each_store! {
 }
 
 const KEEPALIVE: Duration = Duration::from_secs(3);
+/// How late a machine may be that has much else to do.
+const SLACK: Duration = Duration::from_secs(15);
 /// After keepalive, grace, and two more looks of the planner, a silent worker would have been given up.
-const GIVEN_UP: Duration = Duration::from_secs(7);
+const GIVEN_UP: Duration = Duration::from_secs(3 + 5 + 3);
 /// So many are kept and so many are stopped, each on a worker of its own; and so many wait behind them.
 const KEPT: usize = 10;
 const BEHIND: usize = 5;
@@ -55,19 +57,19 @@ fn go_on(fleet: &Fleet, ids: &[String], processes: &[ProcessIdentity]) {
 }
 
 fn an_outage_of_half_the_keepalive_is_no_event(store: &Store) {
-    let mut fleet = Fleet::start_with(4, Options { keepalive: "8s", ..store.options() });
+    let mut fleet = Fleet::start_with(4, Options { keepalive: "12s", ..store.options() });
     let witness = Witness::of(&fleet);
     let ids = [fill(&fleet, &witness, "keep", 2), fill(&fleet, &witness, "stop", 2)].concat();
     let processes = processes(&fleet, &witness, &ids);
-    outage(&mut fleet, Duration::from_secs(4), |_| {});
+    outage(&mut fleet, Duration::from_secs(6), |_| {});
     // Past the deadline that they had when it began.
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(7));
     go_on(&fleet, &ids, &processes);
     fleet.wait_for_workers(4);
 }
 
 fn an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_nobody_his_place(store: &Store) {
-    let mut fleet = Fleet::start_with(2 * KEPT, store.options());
+    let mut fleet = Fleet::start_with(2 * KEPT, Options { grace: "5s", ..store.options() });
     let witness = Witness::of(&fleet);
     let [keep, stop] = ["keep", "stop"].map(|if_silent| fill(&fleet, &witness, if_silent, KEPT));
     let [kept, stopped] = [&keep, &stop].map(|ids| processes(&fleet, &witness, ids));
@@ -78,7 +80,7 @@ fn an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_n
         assert_eq!(fleet.post("/v1/containers", &request).0, 201);
     }
     outage(&mut fleet, 2 * KEEPALIVE, |fleet| {
-        fleet.eventually("those that may not be silent are ended", KEEPALIVE + Duration::from_secs(1), || {
+        fleet.eventually("those that may not be silent are ended", KEEPALIVE + SLACK, || {
             !stopped.iter().any(ProcessIdentity::is_alive)
         });
     });
@@ -90,7 +92,8 @@ fn an_outage_of_twice_the_keepalive_ends_only_what_may_not_be_silent_and_costs_n
         let text = container["last_end"]["text"].as_str().unwrap().to_owned();
         let silent =
             text.strip_prefix("stopped by its worker: no server for ").and_then(|text| text.strip_suffix(" s"));
-        assert!(silent.is_some_and(|silent| (2.0..4.0).contains(&silent.parse().unwrap())), "{text}");
+        let possible = 1.0..(KEEPALIVE + SLACK).as_secs_f64();
+        assert!(silent.is_some_and(|silent| possible.contains(&silent.parse().unwrap())), "{text}");
         assert!(fleet.stowplan(&["status", id]).stdout.contains(&text));
     }
     std::thread::sleep(GIVEN_UP.saturating_sub(back.elapsed()));

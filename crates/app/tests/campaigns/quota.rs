@@ -13,14 +13,15 @@ use crate::stores::Store;
 
 on_each_store! {
     a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing,
-    who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last,
+    who_waits_for_room_and_quota_is_placed_once_it_has_the_last,
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How soon a request that waits for two things is placed once it has both. Much less than the pause between two sweeps.
-const SOON: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// In each order.
 const ROUNDS: usize = 10;
+/// How long the rounds of an order may take, from having both to being placed. Sweeps are 5 s apart: whoever waited for the
+/// next would wait half of that on average.
+const SOON: Duration = Duration::from_secs(12);
 
 /// Starts the server anew with so much cpu for the workspace `lab`.
 fn limit(fleet: &mut Fleet, cpu: u64) {
@@ -120,13 +121,14 @@ fn a_quota_is_kept_to_the_digit_and_a_lowered_one_stops_nothing(store: &Store) {
     assert_eq!(run.wait().unwrap().code(), Some(143));
 }
 
-fn who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last(store: &Store) {
+fn who_waits_for_room_and_quota_is_placed_once_it_has_the_last(store: &Store) {
     let mut fleet = Fleet::start_with(0, Options { keepalive: "10m", ..store.options() });
     limit(&mut fleet, 4);
     let worker = |id: &str, cpu: u64| json!({"id": id, "pool": id, "cpu": cpu, "memory": "8Gi"});
     let mut small = Played::register_as(&fleet, &worker("small", 2), "key", 1).unwrap();
     let mut large = Played::register_as(&fleet, &worker("large", 10), "key", 1).unwrap();
     let exited = json!({"kind": "exited", "code": 0});
+    let mut took = [Duration::ZERO; 2];
     for round in 0..2 * ROUNDS {
         let [room, quota, both] = ["room", "quota", "both"].map(|what| format!("{what}-{round}"));
         fleet.post("/v1/containers", &json!([request(&room, "other", 2, "small"), request(&quota, "lab", 4, "large")]));
@@ -151,7 +153,8 @@ fn who_waits_for_room_and_quota_is_placed_within_a_second_of_the_last(store: &St
         let free = Instant::now();
         assert_eq!(last, "accepted");
         let both = small.run_one(&both);
-        assert!(free.elapsed() < SOON, "round {round}: {:?}", free.elapsed());
+        took[round % 2] += free.elapsed();
         assert_eq!(small.report(&both, &exited), "accepted");
     }
+    assert!(took.iter().all(|took| *took < SOON), "{took:?}");
 }

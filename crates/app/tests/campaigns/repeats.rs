@@ -15,7 +15,7 @@ on_each_store! {
 
 /// What two containers of 5 cpus own.
 const BOTH: [u64; 3] = [10_000, 128, 2];
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn exited() -> Value {
     json!({"kind": "exited", "code": 0})

@@ -18,7 +18,7 @@ on_each_store! {
 const AGENTS: [&str; 4] = ["agent-1", "agent-2", "agent-3", "agent-4"];
 const CONTAINERS: [&str; 6] = ["c1", "c2", "c3", "c4", "c5", "c6"];
 const KEEPALIVE: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What happens to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

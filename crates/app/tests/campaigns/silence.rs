@@ -21,8 +21,10 @@ on_each_store! {
 
 /// As the server has it by default.
 const KEEPALIVE: Duration = Duration::from_secs(3);
+/// How late a machine may be that has much else to do. Nobody but its shim ends a container that is cut off.
+const SLACK: Duration = Duration::from_secs(15);
 /// More than keepalive, grace, and what a busy machine takes to notice.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Submits a container for this worker alone, and lets the others be chosen again.
 fn submit_on(fleet: &Fleet, witness: &Witness, id: &str, worker: &str, others: &[&str]) {
@@ -173,15 +175,15 @@ impl CutOff {
 }
 
 fn a_network_cut_for_half_the_keepalive_changes_nothing(store: &Store) {
-    let CutOff { fleet, wire, witness, process } = CutOff::new(store, "6s");
+    let CutOff { fleet, wire, witness, process } = CutOff::new(store, "10s");
     for cut in [Cut::Everything, Cut::Answers] {
         let held = wire.held();
         wire.cut(cut);
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(5));
         wire.cut(Cut::Nothing);
         assert!(wire.held() > held, "something was held");
         // Past the deadline that it had when the wire was cut.
-        std::thread::sleep(Duration::from_secs(4));
+        std::thread::sleep(Duration::from_secs(6));
         assert!(process.is_alive());
         assert_eq!(fleet.state("c"), ("running".to_owned(), 1));
         assert_eq!(fleet.json("/v1/workers/far")["status"], "available");
@@ -193,7 +195,7 @@ fn a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_ch
     let CutOff { fleet, wire, witness, process } = CutOff::new(store, "3s");
     let cut = Instant::now();
     wire.cut(Cut::Everything);
-    fleet.eventually("its shim ends it by the deadline", KEEPALIVE + Duration::from_secs(1), || !process.is_alive());
+    fleet.eventually("its shim ends it by the deadline", KEEPALIVE + SLACK, || !process.is_alive());
     witness.wait(&fleet, "c", 2);
     assert_eq!(fleet.container("c")["worker"], "near");
     assert_eq!(fleet.json("/v1/workers/far")["status"], "lost");
@@ -209,7 +211,7 @@ fn a_network_cut_for_twice_the_keepalive_moves_the_work_and_what_arrives_late_ch
 fn an_agent_that_hears_no_answers_ends_what_it_runs_and_goes_on_when_it_hears_again(store: &Store) {
     let CutOff { fleet, wire, witness, process } = CutOff::new(store, "3s");
     wire.cut(Cut::Answers);
-    fleet.eventually("its shim ends it by the deadline", KEEPALIVE + Duration::from_secs(1), || !process.is_alive());
+    fleet.eventually("its shim ends it by the deadline", KEEPALIVE + SLACK, || !process.is_alive());
     // The server hears the agent all the while: it is told of the end, and places it anew, here or there.
     fleet.eventually("it is placed again", PATIENCE, || fleet.state("c").1 > 1);
     assert_eq!(fleet.container("c")["last_end"]["kind"], "deadline");

@@ -102,13 +102,21 @@ async fn run_is_as_if_it_ran_here() {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_says_why_it_waits() {
     let bench = Arc::new(Bench::new().await);
-    let (said, ()) = tokio::join!(on(&bench, &["run", "--id", "late", "--", "echo", "hello"]), async {
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let worker = bench.worker("w1").await;
-        run_all(&bench, worker);
-    });
+    let (mut command, folder) = stowplan();
+    let stderr = folder.path().join("stderr");
+    command.args(["run", "--id", "late", "--", "echo", "hello"]).env("STOWPLAN_SERVER", bench.url());
+    command.stdout(Stdio::piped()).stderr(std::fs::File::create(&stderr).expect("a file"));
+    let mut running = command.spawn().expect("it starts");
+    while !std::fs::read_to_string(&stderr).expect("text").contains("stowplan: late waits: no workers registered\n") {
+        assert_eq!(running.try_wait().expect("a child"), None, "it ended");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let worker = bench.worker("w1").await;
+    run_all(&bench, worker);
+    let output =
+        tokio::task::spawn_blocking(move || running.wait_with_output().expect("it ends")).await.expect("it ends");
+    let said = Said::of(&output);
     assert_eq!((said.code, said.stdout.as_str()), (0, "hello\n"));
-    assert!(said.stderr.contains("stowplan: late waits: no workers registered\n"), "{}", said.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +126,7 @@ async fn ctrl_c_stops_the_container() {
     command.args(["run", "--id", "long", "--cpu", "64", "--", "sleep", "60"]).env("STOWPLAN_SERVER", bench.url());
     let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let pid = rustix::process::Pid::from_child(&running);
-    for _ in 0..100 {
+    for _ in 0..3_000 {
         if bench.get("/v1/containers/long").await.0 == 200 {
             break;
         }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use fleet::{Fleet, Options, http};
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_mins(1);
 const WARNING: i32 = 1;
 const BAD: i32 = 5;
 

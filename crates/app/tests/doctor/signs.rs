@@ -107,12 +107,12 @@ fn a_pool_that_gets_nothing_and_a_request_that_nothing_could_hold_are_named() {
 
 #[test]
 fn a_worker_that_falls_silent_and_what_it_lost_are_named() {
-    let fleet = Fleet::start_with(0, Options { keepalive: "4s", grace: "1s", ..Options::default() });
+    let fleet = Fleet::start_with(0, Options { keepalive: "4s", grace: "8s", ..Options::default() });
     let mut worker = Played::register(&fleet, "w", "key", 1, 100).unwrap();
     fleet.wait_for_workers(1);
     assert_eq!(fleet.post("/v1/containers", &small_requests("r", 1)).0, 200);
     worker.run_one("r-00000");
-    // Half of the keepalive is 2 s, and after 5 s it is given up.
+    // Half of the keepalive is 2 s, and after 12 s it is given up.
     fleet.eventually("it is silent", SOON, || {
         fleet.json("/v1/workers/w")["silent_ms"].as_u64().is_some_and(|silent| silent >= 2_000)
     });

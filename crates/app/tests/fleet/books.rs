@@ -42,7 +42,7 @@ pub(crate) fn in_state(fleet: &Fleet, state: &str) -> BTreeSet<String> {
 
 /// Waits until containers have succeeded.
 pub(crate) fn wait_until_succeeded(fleet: &Fleet, ids: &[String]) {
-    fleet.eventually("all have succeeded", Duration::from_secs(40), || {
+    fleet.eventually("all have succeeded", Duration::from_mins(2), || {
         let succeeded = in_state(fleet, "succeeded");
         ids.iter().all(|id| succeeded.contains(id))
     });

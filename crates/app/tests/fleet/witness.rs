@@ -25,7 +25,7 @@ sleep 600 & wait
 /// How often `/proc` is read.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A command writes its first line in much less.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Containers of one fleet that write down their starts and ends, under the eyes of a thread.
 pub(crate) struct Witness {

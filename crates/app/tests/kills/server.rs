@@ -27,7 +27,7 @@ const OWN: [Point; 2] = [Point::Writing, Point::Durable];
 /// The last passing at which a server dies.
 const PASSINGS_MAX: u64 = 3;
 /// A server under load passes each point in much less.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 on_each_store! {
     a_server_killed_anywhere_loses_nothing_and_hands_nothing_out_twice,

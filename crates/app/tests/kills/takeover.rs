@@ -37,7 +37,7 @@ use crate::store::{Phases, audited, audited_on, block_on, cell, ports_of};
 const FIRST: usize = 30;
 const ALL: usize = 37;
 /// What the tests wait for comes much sooner.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_planner_that_stood_still_with_a_batch_commits_nothing_over_its_successor() {

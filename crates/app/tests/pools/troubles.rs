@@ -30,7 +30,7 @@ fn a_provider_that_fails_half_the_time_is_asked_for_half_as_many_each_time() {
         let more = "idle = \"2s\"\nbackoff = \"2s\"\nbackoff_max = \"2s\"\n";
         let fleet = Pool { provider: &machines.of_slow_agents(), more, ..Pool::default() }.serve(store);
         // None ends before all ten are there.
-        let ids = submit(&fleet, "c", 100, 1, "12");
+        let ids = submit(&fleet, "c", 100, 1, "20");
         wait_until_listed(&fleet, &["5 of 10 could not be had: sold out", "rests for"]);
         fleet.eventually("ten workers are made", PATIENCE, || machines.there().len() == 10);
         wait_until_succeeded(&fleet, &ids);
@@ -59,11 +59,11 @@ fn a_provider_that_does_not_answer_is_asked_again_for_the_same_workers() {
     on_both_stores(|store| {
         let machines = Machines::new();
         machines.set("hold", "");
-        let more = "idle = \"1s\"\ncall_within = \"1s\"\nbackoff = \"500ms\"\nbackoff_max = \"1s\"\n";
+        let more = "idle = \"1s\"\ncall_within = \"3s\"\nbackoff = \"500ms\"\nbackoff_max = \"1s\"\n";
         let fleet = Pool { provider: &machines.of_agents(), more, ..Pool::default() }.serve(store);
         let mut ids = submit(&fleet, "c", 100, 1, "1");
         fleet.eventually("it is asked three times", PATIENCE, || machines.calls("add").len() >= 3);
-        wait_until_listed(&fleet, &["has not ended within 1 s"]);
+        wait_until_listed(&fleet, &["has not ended within 3 s"]);
         ids.extend(submit(&fleet, "more", 10, 1, "1"));
         fleet.eventually("it is asked again", PATIENCE, || machines.calls("add").len() >= 5);
         assert!(machines.made().is_empty());

@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use crate::support::{Bench, Setup};
 
 /// How long a test waits for what should happen soon.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 const TOKEN: &str = "s3cret-of-the-providers";
 
 /// A server, and the folder in which its pools remember their workers. No process of theirs is left when it goes.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 
 use crate::fleet::played::Played;
-use crate::fleet::{Fleet, Options};
+use crate::fleet::{Fleet, Options, PATIENCE};
 
 const WORKERS: usize = 20;
 const BURST: usize = 100;
@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_millis(15);
 /// Longer than the planner's housekeeping pauses between two of its calls, and shorter than between two of its rounds.
 const QUIET: Duration = Duration::from_millis(200);
 /// How often a burst is tried that housekeeping falls into.
-const TRIES: usize = 10;
+const TRIES: usize = 30;
 /// How many connections load scripts.
 const ROLES: u32 = 3;
 
@@ -38,7 +38,7 @@ fn planners_scripts(redis: &Server, calls: &[Call]) -> Vec<&'static str> {
 /// Waits until the planner has just kept house, so that a burst has more than a second to itself; answers all that was
 /// called meanwhile.
 fn wait_for_quiet(redis: &Server, monitor: &Monitor) -> Vec<Call> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     let (mut all, mut has_kept_house) = (Vec::new(), false);
     loop {
         assert!(Instant::now() < deadline, "the planner keeps no house, or never rests");
@@ -60,14 +60,14 @@ fn containers(fleet: &Fleet, state: &str) -> usize {
 fn place_all(fleet: &Fleet, ids: &[String]) {
     let list: Value = ids.iter().map(|id| json!({"id": id, "cpu": 2, "memory": "4Gi", "command": ["true"]})).collect();
     assert_eq!(fleet.post("/v1/containers", &list).0, 200);
-    fleet.eventually("all are placed", Duration::from_secs(10), || containers(fleet, "placed") == ids.len());
+    fleet.eventually("all are placed", PATIENCE, || containers(fleet, "placed") == ids.len());
 }
 
 fn stop_all(fleet: &Fleet, ids: &[String]) {
     for id in ids {
         assert_eq!(fleet.post(&format!("/v1/containers/{id}/stop"), &json!({})).0, 200);
     }
-    fleet.eventually("their room is free", Duration::from_secs(10), || containers(fleet, "placed") == 0);
+    fleet.eventually("their room is free", PATIENCE, || containers(fleet, "placed") == 0);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn ten_thousand_polls_hold_one_subscription_and_each_is_woken_by_its_own_order()
         .into_iter()
         .map(|(mut line, history)| runtime.spawn(async move { (line.take(history).await, line) }))
         .collect();
-    fleet.eventually("all have asked", Duration::from_secs(20), || taken(&fleet) >= polls as u64);
+    fleet.eventually("all have asked", PATIENCE, || taken(&fleet) >= polls as u64);
     let expected = ["callers", "events", "planner", "workers"].map(|role| format!("stowplan-{role}"));
     // For a moment now and then there is another, by which the server asks its store how it is set up.
     fleet.eventually("each has one connection, however many wait", Duration::from_secs(30), || {

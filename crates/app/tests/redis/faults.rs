@@ -20,11 +20,11 @@ const OUTSTANDING: Range<usize> = 12..18;
 /// How many commands end before the next fault, at least.
 const BETWEEN: usize = 10;
 /// Work goes on once keepalive and grace have passed, at the latest.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A cell whose workers outlive every fault.
 fn options(store: String) -> Options {
-    Options { keepalive: "8s", grace: "1s", store: Some(store), ..Options::default() }
+    Options { keepalive: "12s", grace: "1s", store: Some(store), ..Options::default() }
 }
 
 /// The address of a cluster.

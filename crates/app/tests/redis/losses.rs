@@ -28,7 +28,7 @@ const LOST: usize = 10;
 const SETTLES_AFTER: Duration = Duration::from_secs(3 + 1);
 /// For so long both go on after the replica was promoted.
 const PROMOTED_BEFORE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A planner that waits for the settling to end reads the line a few times a second.
 const READS_MAX: u64 = 200;
 const SETTLING: &str = "stowplan_settling";

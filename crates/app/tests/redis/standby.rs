@@ -15,8 +15,8 @@ use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, Options, signal, stop_still};
 
 /// A planner's stamp stands still for ten seconds before another takes over; the other looks twice a second.
-const TAKEN_OVER: (Duration, Duration) = (Duration::from_secs(9), Duration::from_secs(14));
-const PATIENCE: Duration = Duration::from_secs(30);
+const TAKEN_OVER: (Duration, Duration) = (Duration::from_secs(5), PATIENCE);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// So much was outstanding, at least, when the planner was killed.
 const OUTSTANDING: std::ops::Range<usize> = 20..30;
 /// How many requests the planner holds when it is stopped.

@@ -10,7 +10,7 @@ use crate::fleet::books::metric;
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options, http, signal, stop_still};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_mins(1);
 /// So many requests are handed in at once.
 const REQUESTS: usize = 12;
 
@@ -158,7 +158,7 @@ fn a_key_that_is_no_table_stops_the_cell_says_so_and_nothing_is_written_in_part(
 
         redis.command(&["RENAME", "aside", &key(table)]);
         fleet.wait_for_state(&id, "placed", 1);
-        fleet.eventually("the server is ready again", Duration::from_secs(5), || readyz(&fleet).0 == 200);
+        fleet.eventually("the server is ready again", SOON, || readyz(&fleet).0 == 200);
     }
     assert!(audited.starts_with("clean; 2 workers, 1 containers"), "{audited}");
     let audit = fleet.stowplan(&["audit"]);

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::fleet::played::Played;
 use crate::fleet::{Fleet, Options};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_mins(1);
 /// Ended containers are forgotten after so long, at one of the planner's rounds, which come every 11 s.
 const KEEP_ENDED: &str = "100ms";
-const FORGOTTEN: Duration = Duration::from_secs(20);
+const FORGOTTEN: Duration = Duration::from_mins(1);
 /// So much is in the environment of each request.
 const BODY: usize = 60_000;
 /// So many fill the workers, and so many more wait for room.

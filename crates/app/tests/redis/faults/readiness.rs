@@ -14,7 +14,7 @@ use crate::fleet::witness::Witness;
 use crate::fleet::{Fleet, http};
 
 /// Within so long `/readyz` shows that a fault has begun, or ended.
-const SHOWN: Duration = Duration::from_secs(5);
+const SHOWN: Duration = Duration::from_secs(30);
 /// A fault lasts so long once it is shown, at least.
 const LASTS: Duration = Duration::from_secs(1);
 /// Longer than the planner goes without a call: what it is to find it has found by then.
