@@ -27,6 +27,8 @@ const DECIDED_WITHIN: Duration = Duration::from_secs(1);
 const DECISIONS_MAX: usize = 20;
 /// How many requests go in one call.
 const CALL_MAX: usize = 1_000;
+/// How long a call may be; servers take 64 MiB.
+const CALL_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The longest name of a batch: the ids that are made of it are longer.
 const BATCH_BYTES_MAX: usize = 50;
 /// The outcome of a request that was there.
@@ -138,7 +140,7 @@ impl GoingIn {
 
     async fn hand_in(&mut self, client: &Client) -> Result<(), Failure> {
         let mut patience = Patience::MANY;
-        for part in self.requests.chunks(CALL_MAX) {
+        for part in parts(&self.requests, CALL_BYTES_MAX) {
             let is_first = !std::mem::replace(&mut self.begun, true);
             let (answer, repeated) = submit::<SubmitAnswer>(client, &part, &mut patience).await;
             let outcomes = answer.map_err(|error| {
@@ -170,6 +172,23 @@ impl GoingIn {
         let file = quoted(&file.display().to_string());
         Failure { error, ..failure }.next(format!("stowplan submit --file {file}{option}{wait}{format}"))
     }
+}
+
+/// The requests of each call: so many, and so long, as a server takes at once.
+fn parts(requests: &[RequestDocument], bytes_max: usize) -> impl Iterator<Item = &[RequestDocument]> {
+    let mut rest = requests;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |request: &&RequestDocument| {
+            bytes += serde_json::to_vec(request).map_or(0, |written| written.len());
+            bytes <= bytes_max
+        };
+        // One that is too long by itself is the server's to refuse.
+        let count = rest.iter().take(CALL_MAX).take_while(fits).count().max(1);
+        let (part, after) = rest.split_at_checked(count)?;
+        rest = after;
+        Some(part)
+    })
 }
 
 fn to_batch(text: &str) -> Result<String, Failure> {
@@ -276,4 +295,24 @@ fn show(
         voice.next(&format!("stowplan explain {}", container.id));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_as_long_as_a_server_takes() {
+        let lengths = |requests: &[RequestDocument], bytes_max| -> Vec<usize> {
+            parts(requests, bytes_max).map(<[RequestDocument]>::len).collect()
+        };
+        let of = |word: &str| RequestDocument { command: vec![word.to_owned()], ..RequestDocument::default() };
+        let short = of("true");
+        let bytes = serde_json::to_vec(&short).unwrap().len();
+        assert_eq!(lengths(&[], 100), Vec::<usize>::new());
+        assert_eq!(lengths(&vec![short.clone(); 2_001], CALL_BYTES_MAX), [1_000, 1_000, 1]);
+        assert_eq!(lengths(&vec![short.clone(); 5], 2 * bytes), [2, 2, 1]);
+        let long = of(&"x".repeat(1_000));
+        assert_eq!(lengths(&[short.clone(), long.clone(), long, short], 2 * bytes), [1, 1, 1, 1]);
+    }
 }
