@@ -45,6 +45,8 @@ pub(crate) struct ConnectArgs {
 pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
+    /// Nobody said where it is.
+    is_assumed: bool,
     token: Option<Token>,
 }
 
@@ -67,10 +69,11 @@ impl Client {
     /// The server that the options, the environment or a file name.
     pub(crate) fn new(args: &ConnectArgs) -> Result<Self, Failure> {
         let token = Token::find(args.token_file.as_deref()).map_err(|bad| Failure::usage(in_full(&bad)))?;
-        let url = find_server(args)?;
+        let found = find_server(args)?;
+        let (is_assumed, url) = (found.is_none(), found.unwrap_or_else(|| DEFAULT_SERVER.to_owned()));
         let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).connect_timeout(CONNECT_WITHIN).build();
         let http = http.map_err(|error| Failure::new(1, format!("failed to start: {}", in_full(&error))))?;
-        Ok(Self { http, url, token })
+        Ok(Self { http, url, is_assumed, token })
     }
 
     /// Where it is.
@@ -128,6 +131,9 @@ impl Client {
     pub(crate) fn words(&self, error: &CallError) -> String {
         let url = &self.url;
         match error {
+            CallError::Unreachable(why) if self.is_assumed => {
+                format!("cannot reach the server at {url}: {why}; if it listens elsewhere, say where with --server")
+            }
             CallError::Unreachable(why) | CallError::Unanswered(why) => {
                 format!("cannot reach the server at {url}: {why}")
             }
@@ -179,19 +185,19 @@ fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn find_server(args: &ConnectArgs) -> Result<String, Failure> {
+/// The server that somebody named.
+fn find_server(args: &ConnectArgs) -> Result<Option<String>, Failure> {
     if let Some(server) = &args.server {
-        return read_address(server, "--server");
+        return read_address(server, "--server").map(Some);
     }
     match std::env::var_os(SERVER_VARIABLE) {
-        Some(server) if !server.is_empty() => return read_address(&server.to_string_lossy(), SERVER_VARIABLE),
+        Some(server) if !server.is_empty() => {
+            return read_address(&server.to_string_lossy(), SERVER_VARIABLE).map(Some);
+        }
         _ => {}
     }
     let here = std::env::current_dir().unwrap_or_default();
-    match find_above(&here) {
-        Some((file, address)) => read_address(address.trim(), &file.display().to_string()),
-        None => Ok(DEFAULT_SERVER.to_owned()),
-    }
+    find_above(&here).map(|(file, address)| read_address(address.trim(), &file.display().to_string())).transpose()
 }
 
 /// The nearest file that says where the server is.
@@ -233,6 +239,16 @@ mod tests {
         assert_eq!(find_above(&below).unwrap().1, "http://127.0.0.1:1\n");
         std::fs::write(below.join(ADDRESS_FILE), "127.0.0.1:2").unwrap();
         assert_eq!(find_above(&below).unwrap().1, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn who_named_no_server_is_told_how() {
+        let named = ConnectArgs { server: Some("127.0.0.1:1".to_owned()), token_file: None };
+        let named = Client::new(&named).unwrap();
+        let assumed = Client { is_assumed: true, ..Client::new(&ConnectArgs::default()).unwrap() };
+        let words = |client: &Client| client.words(&CallError::Unreachable("refused".to_owned()));
+        assert_eq!(words(&named), "cannot reach the server at http://127.0.0.1:1: refused");
+        assert!(words(&assumed).ends_with(": refused; if it listens elsewhere, say where with --server"));
     }
 
     #[test]
