@@ -27,6 +27,7 @@ use doctor::DoctorSection;
 pub use doctor::{THRESHOLDS, ThresholdFlags, Thresholds, settle_thresholds};
 use pools::PoolSection;
 pub use pools::{PoolConfig, ProviderConfig};
+pub use programs::missing_program;
 pub use read::{Origin, Settled, settle};
 
 /// The file that is read if it is there and no other is named.

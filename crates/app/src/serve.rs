@@ -22,7 +22,7 @@ use crate::api::about::{CautionDocument, SettingsDocument, StoreDocument};
 use crate::api::period::millis;
 use crate::api::pools::PoolStatus;
 use crate::api::worker::WorkerDocument;
-use crate::config::{Config, ConfigArgs, LogFormat, PoolConfig, settle};
+use crate::config::{Config, ConfigArgs, LogFormat, PoolConfig, missing_program, settle};
 use crate::http::{Explain, Server, now};
 use crate::observe::{Metrics, Watch, logs, metered};
 use crate::providers::{self, Context};
@@ -62,6 +62,9 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             files,
             "few files may be open at once, and each agent needs two; raise the hard limit: ulimit -Hn, or LimitNOFILE"
         );
+    }
+    for missing in config.pools.iter().filter_map(missing_program) {
+        tracing::warn!("{missing}; its pool can have no workers until then");
     }
     let signals = Signals::hear().context("failed to listen for signals")?;
     let store = wiring::open(&config)?;

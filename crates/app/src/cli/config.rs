@@ -6,7 +6,7 @@ use serde_json::json;
 use super::status::Format;
 use super::table::table;
 use super::talk::{Ended, Failure, print, print_json};
-use crate::config::{ConfigArgs, Settled, settle};
+use crate::config::{ConfigArgs, Settled, missing_program, settle};
 
 /// Show or check the configuration that a server started here would use
 #[derive(Debug, Args)]
@@ -37,7 +37,10 @@ pub(crate) fn run(args: &ConfigCommandArgs) -> Ended {
     match &args.command {
         ConfigCommand::Show(args) => show(args),
         ConfigCommand::Check(args) => {
-            settled(args)?;
+            let config = settled(args)?.config;
+            if let Some(bad) = config.pools.iter().find_map(missing_program) {
+                return Err(Failure::usage(bad.to_string()).next("stowplan serve --help"));
+            }
             print("the configuration can be used\n")?;
             Ok(0)
         }

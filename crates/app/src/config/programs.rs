@@ -1,4 +1,4 @@
-//! What a server of this configuration would start: whether it can be.
+//! What a server of this configuration would start: whether it can be told so, and whether it is there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,6 +10,7 @@ use domain::id::WorkerId;
 use domain::worker::WorkerSpec;
 use rustix::fs::{Access, access};
 
+use super::pools::{PoolConfig, ProviderConfig};
 use crate::agent::{AgentArgs, ExecutorKind};
 use crate::api::field::{BadField, name};
 use crate::providers::agent_line;
@@ -17,8 +18,19 @@ use crate::providers::agent_line;
 /// Where programs are looked for without a PATH, as by the C library.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Refuses flags that no agent of a pool takes besides those that it is given anyhow.
-pub(super) fn check_agent_args(spec: &WorkerSpec, agent_args: &[String]) -> Result<(), BadField> {
+/// A program that the provider of a pool starts, and that cannot be started from here now: the field that names it.
+pub fn missing_program(pool: &PoolConfig) -> Option<BadField> {
+    let checked = match &pool.provider {
+        ProviderConfig::Command { command } => check_program(command.first().map_or("", String::as_str)),
+        ProviderConfig::Process { agent_args } => check_agent_args(&pool.settings.template.spec, agent_args)
+            .and_then(|hook| hook.map_or(Ok(()), |hook| check_file("agent_args", &hook))),
+        ProviderConfig::Fixed => Ok(()),
+    };
+    checked.err().map(|bad| bad.inside(pool.settings.template.name.as_str()).inside("pools"))
+}
+
+/// Refuses flags that no agent of a pool takes besides those that it is given anyhow. Answers its hook.
+pub(super) fn check_agent_args(spec: &WorkerSpec, agent_args: &[String]) -> Result<Option<PathBuf>, BadField> {
     let id = name("agent_args", "worker", WorkerId::new)?;
     let line = agent_line(&id, spec, "http://127.0.0.1:7070", Path::new("agent"), agent_args);
     let parsed = AgentArgs::augment_args(Command::new("agent")).try_get_matches_from(line);
@@ -28,11 +40,11 @@ pub(super) fn check_agent_args(spec: &WorkerSpec, agent_args: &[String]) -> Resu
             let advice = "an agent of runtime hook needs its program, as in [\"--hook\", \"/usr/local/bin/run\"]";
             Err(BadField::missing("agent_args", advice))
         }
-        (ExecutorKind::Hook, Some(hook)) => check_file("agent_args", hook),
+        (ExecutorKind::Hook, Some(hook)) => Ok(Some(hook.clone())),
         (_, Some(_)) => {
             Err(BadField::of("agent_args", "--hook", "is of use with worker.runtime = \"hook\" only; leave it out"))
         }
-        (_, None) => Ok(()),
+        (_, None) => Ok(None),
     }
 }
 
@@ -62,7 +74,7 @@ fn refused(error: &clap::Error) -> BadField {
 }
 
 /// Refuses a program that cannot be started from here, looked for as the server looks for it.
-pub(super) fn check_program(program: &str) -> Result<(), BadField> {
+fn check_program(program: &str) -> Result<(), BadField> {
     if program.contains('/') {
         return check_file("command", Path::new(program));
     }
@@ -93,11 +105,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::read::settle_file;
+    use super::missing_program;
 
     const POOL: &str = "[pools.burst]\nworker = { cpu = 1, memory = \"1Gi\", labels = { zone = \"b\" } }\nmax = 5\n";
 
     fn refused(text: &str, words: &[&str]) {
         let Err(said) = settle_file(text) else { panic!("{text} was accepted") };
+        for word in words {
+            assert!(said.contains(word), "{text}: {said:?} does not say {word}");
+        }
+    }
+
+    /// What of the only pool cannot be started.
+    fn missing(text: &str) -> Option<String> {
+        missing_program(&settle_file(text).unwrap().config.pools[0]).map(|bad| bad.to_string())
+    }
+
+    fn misses(text: &str, words: &[&str]) {
+        let said = missing(text).unwrap_or_else(|| panic!("{text} can be started"));
         for word in words {
             assert!(said.contains(word), "{text}: {said:?} does not say {word}");
         }
@@ -126,9 +151,9 @@ mod tests {
     #[test]
     fn a_hook_is_a_program_of_this_machine() {
         let pool = POOL.replace("cpu = 1", "cpu = 1, runtime = \"hook\"") + "provider = \"process\"\n";
-        settle_file(&format!("{pool}agent_args = [\"--hook\", \"/bin/sh\"]\n")).map(drop).unwrap();
+        assert_eq!(missing(&format!("{pool}agent_args = [\"--hook\", \"/bin/sh\"]\n")), None);
         refused(&pool, &["pools.burst.agent_args", "missing", "--hook"]);
-        refused(
+        misses(
             &format!("{pool}agent_args = [\"--hook\", \"/no/such/hook\"]\n"),
             &["pools.burst.agent_args", "/no/such/hook", "No such file"],
         );
@@ -140,14 +165,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("machines");
         let path = file.to_str().unwrap();
-        refused(&settled(path), &["pools.burst.command", path, "No such file", "write the path"]);
+        misses(&settled(path), &["pools.burst.command", path, "No such file", "write the path"]);
         std::fs::write(&file, "#!/bin/sh\n").unwrap();
-        refused(&settled(path), &["pools.burst.command", path, "not executable", "chmod +x"]);
+        misses(&settled(path), &["pools.burst.command", path, "not executable", "chmod +x"]);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
         for program in [path, "sh", "/bin/sh"] {
-            settle_file(&settled(program)).map(drop).unwrap();
+            assert_eq!(missing(&settled(program)), None);
         }
-        refused(&settled("no-such-program"), &["pools.burst.command", "no-such-program", "PATH"]);
-        refused(&settled(folder.path().to_str().unwrap()), &["pools.burst.command", "is no file"]);
+        misses(&settled("no-such-program"), &["pools.burst.command", "no-such-program", "PATH"]);
+        misses(&settled(folder.path().to_str().unwrap()), &["pools.burst.command", "is no file"]);
     }
 }

@@ -400,40 +400,6 @@ fn the_configuration_is_shown_with_its_origins_and_without_the_token() {
 }
 
 #[test]
-fn what_a_pool_could_not_start_is_refused_by_a_check_and_by_a_server_alike() {
-    let pool = "[pools.burst]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 1\n";
-    for (rest, error) in [
-        (
-            "provider = \"process\"\nagent_args = [\"--bogus\"]\n",
-            "error: pools.burst.agent_args: \"--bogus\" is no flag of an agent; stowplan agent --help lists them",
-        ),
-        (
-            "provider = \"command\"\ncommand = [\"/no/such/program\"]\n",
-            "error: pools.burst.command: \"/no/such/program\" cannot be started: No such file",
-        ),
-    ] {
-        for args in [&["config", "check"][..], &["serve", "--store", "memory", "--listen", "127.0.0.1:0"]] {
-            // If it is not refused, the server ends at the signal.
-            let (plain, folder) = stowplan();
-            std::fs::write(folder.path().join("stowplan.toml"), format!("{pool}{rest}")).unwrap();
-            let mut command = Command::new("timeout");
-            for (name, _) in plain.get_envs() {
-                command.env_remove(name);
-            }
-            command.current_dir(folder.path()).arg("20").arg(plain.get_program()).args(args);
-            let said = Said::of(&command.output().unwrap());
-            assert_eq!(
-                (said.code, said.stdout.as_str(), said.next()),
-                (2, "", "stowplan serve --help"),
-                "{}",
-                said.stderr
-            );
-            assert!(said.stderr.starts_with(error), "{}", said.stderr);
-        }
-    }
-}
-
-#[test]
 fn the_configuration_is_a_document_of_values_for_programs() {
     let said = alone(&["config", "show", "--format", "json", "--store", "redis://:s3cret@box:6379"]);
     let rows: Value = serde_json::from_str(&said.stdout).unwrap();

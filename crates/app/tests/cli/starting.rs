@@ -18,10 +18,17 @@ fn full_disk() -> Stdio {
     std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it").into()
 }
 
-/// Waits until it says this on standard error; fails if it ends before.
-fn wait_until_said(running: &mut Child, words: &str) {
+/// Waits until it says this on standard error; fails if it ends before. Answers all that it said by then.
+fn wait_until_said(running: &mut Child, words: &str) -> String {
     let lines = BufReader::new(running.stderr.as_mut().expect("it is piped")).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.contains(words)), "it ended before it said {words}");
+    let mut said = String::new();
+    for line in lines.map_while(Result::ok) {
+        said = said + &line + "\n";
+        if line.contains(words) {
+            return said;
+        }
+    }
+    panic!("it ended before it said {words}:\n{said}");
 }
 
 fn terminate(mut running: Child) -> i32 {
@@ -32,8 +39,7 @@ fn terminate(mut running: Child) -> i32 {
 
 #[test]
 fn a_server_whose_output_nobody_takes_serves() {
-    let args = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
-    let (mut serving, _folder) = start(&args, full_disk(), Stdio::piped());
+    let (mut serving, _folder) = start(&SERVE, full_disk(), Stdio::piped());
     wait_until_said(&mut serving, "the right to plan this cell changed hands held=true");
     assert_eq!(terminate(serving), 0);
 }
@@ -41,8 +47,7 @@ fn a_server_whose_output_nobody_takes_serves() {
 #[test]
 fn a_server_that_is_told_to_end_as_soon_as_it_listens_ends_in_order() {
     for _ in 0..5 {
-        let args = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
-        let (mut serving, _folder) = start(&args, Stdio::piped(), Stdio::null());
+        let (mut serving, _folder) = start(&SERVE, Stdio::piped(), Stdio::null());
         let mut first = String::new();
         BufReader::new(serving.stdout.as_mut().expect("it is piped")).read_line(&mut first).expect("it says a line");
         assert!(first.starts_with("listening on "), "{first}");
@@ -60,6 +65,47 @@ async fn an_agent_whose_words_nobody_takes_goes_on() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(terminate(agent), 0, "it says a word of farewell, and panics at no disk");
+}
+
+/// A folder whose configuration has a pool, of which this is said besides.
+fn with_pool(rest: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pool = "[pools.own]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 1\n";
+    std::fs::write(folder.path().join("stowplan.toml"), format!("{pool}{rest}\n")).expect("a file");
+    folder
+}
+
+/// What the program says in this folder; told to end after a while, should it not end by itself.
+fn said_in(folder: &tempfile::TempDir, args: &[&str]) -> Said {
+    let mut command = Command::new("timeout");
+    command.args(["60", env!("CARGO_BIN_EXE_stowplan")]).args(args).current_dir(folder);
+    Said::of(&command.output().expect("it starts"))
+}
+
+const SERVE: [&str; 5] = ["serve", "--store", "memory", "--listen", "127.0.0.1:0"];
+
+#[test]
+fn flags_of_a_pool_that_no_agent_takes_are_refused_by_a_check_and_by_a_server_alike() {
+    let folder = with_pool("provider = \"process\"\nagent_args = [\"--bogus\"]");
+    for args in [&["config", "check"][..], &SERVE] {
+        let error = "pools.own.agent_args: \"--bogus\" is no flag of an agent; stowplan agent --help lists them";
+        let error = format!("{error} (given in stowplan.toml)");
+        said_in(&folder, args).assert(2, "", &format!("error: {error}\nnext: stowplan serve --help\n"));
+    }
+}
+
+#[test]
+fn a_program_of_a_pool_that_is_not_there_is_refused_by_a_check_and_keeps_no_server_from_its_work() {
+    let folder = with_pool("provider = \"command\"\ncommand = [\"/no/such/program\"]");
+    let missing = "pools.own.command: \"/no/such/program\" cannot be started: No such file or directory";
+    let said = said_in(&folder, &["config", "check"]);
+    assert!(said.code == 2 && said.stderr.starts_with(&format!("error: {missing}")), "{}", said.stderr);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stowplan"));
+    let mut serving =
+        command.args(SERVE).current_dir(&folder).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let said = wait_until_said(&mut serving, "the right to plan this cell changed hands held=true");
+    assert!(said.contains(missing), "{said}");
+    assert_eq!(terminate(serving), 0);
 }
 
 #[test]
@@ -122,14 +168,12 @@ fn with_few_files(files: u64, args: &[&str]) -> Command {
 
 #[test]
 fn a_server_has_more_connections_than_files_it_was_given_and_what_it_starts_gets_no_more() {
-    let folder = tempfile::tempdir().unwrap();
     // What it starts is given its limit a moment later.
     let provider = "for _ in $(seq 500); do [ $(ulimit -Sn) = 64 ] && break; sleep 0.02; done
         ulimit -Sn > given; mv given limit; echo '{\"workers\": []}'";
-    let pool = "[pools.own]\nworker = { cpu = 1, memory = \"1Gi\" }\nmax = 1\nprovider = \"command\"\n";
-    let config = format!("{pool}command = [\"sh\", \"-c\", {provider:?}]\n");
-    std::fs::write(folder.path().join("stowplan.toml"), config).unwrap();
-    let mut command = with_few_files(64, &["serve", "--store", "memory", "--listen", "127.0.0.1:0"]);
+    let rest = format!("provider = \"command\"\ncommand = [\"sh\", \"-c\", {provider:?}]");
+    let folder = with_pool(&rest);
+    let mut command = with_few_files(64, &SERVE);
     let mut serving = command.current_dir(&folder).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(serving.stdout.as_mut().expect("it is piped")).read_line(&mut first).expect("it says a line");

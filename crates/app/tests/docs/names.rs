@@ -183,12 +183,7 @@ fn settled(text: &str) -> Result<Config, String> {
 fn the_example_of_pools_can_be_used() {
     let page = Page::read("docs/guide/pools.md");
     let example = page.text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    // The operator's program, which is not on this machine.
-    let program = "/usr/local/bin/machines";
-    assert!(settled(example).is_err_and(|said| said.starts_with("pools.t4.command: ") && said.contains(program)));
-    let example = example.replace(program, env!("CARGO_BIN_EXE_stowplan"));
-    let pools: Vec<_> =
-        settled(&example).expect("it can be used").pools.into_iter().map(|pool| pool.provider).collect();
+    let pools: Vec<_> = settled(example).expect("it can be used").pools.into_iter().map(|pool| pool.provider).collect();
     assert_eq!(pools.len(), 3, "one of each provider: {pools:?}");
 }
 

@@ -94,7 +94,9 @@ fn a_server_that_stands_by_names_the_one_that_knows_the_pools() {
     let growing = Pool::default();
     let first = growing.serve(Some(redis.url()));
     let second = Fleet::standing_by(growing.options(Some(redis.url())));
-    let (status, body) = http(&second.url, "GET", "/v1/pools", None, &[""; 0]).unwrap();
+    let listed = || http(&second.url, "GET", "/v1/pools", None, &[""; 0]).unwrap();
+    second.eventually("it knows who plans", PATIENCE, || listed().1.contains("planner-"));
+    let (status, body) = listed();
     let problem: Value = serde_json::from_str(&body).unwrap();
     let detail = problem["detail"].as_str().unwrap();
     assert_eq!(status, 503, "{problem}");
