@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{iter, thread};
 
@@ -96,11 +96,14 @@ fn until(what: &str, mut done: impl FnMut() -> bool, said: impl FnOnce() -> Stri
     }
 }
 
-/// A port that is free, another for each test. It lies below those that the kernel gives to outgoing connections: one of
-/// those, taken and let go, is soon another's, and clients of a server that is down would take its place.
+/// A port that is free, another for each test, and elsewhere than those of other processes that run these tests. It lies
+/// below those that the kernel gives to outgoing connections: one of those, taken and let go, is soon another's, and clients
+/// of a server that is down would take its place.
 fn free_port() -> String {
-    static NEXT: AtomicU16 = AtomicU16::new(22_000);
-    let mut ports = iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take_while(|port| *port < 32_000);
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let next = || 22_000 + start.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 10_000;
+    let mut ports = iter::repeat_with(|| u16::try_from(next()).unwrap()).take(10_000);
     let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.expect("a free port below 32,000").to_string()
 }
