@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::audit::OpenStore;
+use config::CheckPools;
 use connect::ConnectArgs;
 use talk::{Ended, Failure, Voice};
 pub use usage::{check_text, give_up, refuse};
@@ -59,7 +60,7 @@ pub enum Command {
 }
 
 /// Does what the command line asks; `open` opens a store that no server has open.
-pub fn run(command: &Command, open: OpenStore) -> ExitCode {
+pub fn run(command: &Command, open: OpenStore, check_pools: CheckPools) -> ExitCode {
     let alone = ConnectArgs::default();
     let (name, connect, ended) = match command {
         Command::Run(args) => ("run", args.connect(), in_runtime(run::run(args))),
@@ -73,7 +74,7 @@ pub fn run(command: &Command, open: OpenStore) -> ExitCode {
         Command::Plan(args) => return plan::run(args),
         Command::Doctor(args) => ("doctor", args.connect(), in_runtime(doctor::run(args))),
         Command::Audit(args) => ("audit", args.connect(), in_runtime(audit::run(args, open))),
-        Command::Config(args) => ("config", &alone, config::run(args)),
+        Command::Config(args) => ("config", &alone, config::run(args, check_pools)),
     };
     ExitCode::from(ended.unwrap_or_else(|failure| {
         // What `run` says must not be taken for words of the command that it ran.

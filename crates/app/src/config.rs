@@ -2,7 +2,6 @@
 
 mod doctor;
 mod pools;
-mod programs;
 mod read;
 
 use std::fmt;
@@ -27,7 +26,8 @@ use doctor::DoctorSection;
 pub use doctor::{THRESHOLDS, ThresholdFlags, Thresholds, settle_thresholds};
 use pools::PoolSection;
 pub use pools::{PoolConfig, ProviderConfig};
-pub use programs::missing_program;
+#[cfg(test)]
+pub(crate) use read::settle_file;
 pub use read::{Origin, Settled, settle};
 
 /// The file that is read if it is there and no other is named.

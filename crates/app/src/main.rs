@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use app::agent::shim::ShimArgs;
 use app::agent::{self, AgentArgs};
 use app::cli;
+use app::providers;
 use app::serve::{self, ServeArgs};
 use app::wiring;
 use clap::Parser;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         Ok(Stowplan::Shim(args)) => agent::shim::run(&args),
         Ok(Stowplan::Agent(args)) => in_runtime("agent", agent::run(*args)),
         Ok(Stowplan::Serve(args)) => in_runtime("serve", async { serve::run(*args).await.map(|()| ExitCode::SUCCESS) }),
-        Ok(Stowplan::Command(command)) => cli::run(&command, wiring::open_stopped),
+        Ok(Stowplan::Command(command)) => cli::run(&command, wiring::open_stopped, providers::check),
         Err(error) => cli::refuse(&error, &args),
     }
 }

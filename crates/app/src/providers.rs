@@ -1,5 +1,6 @@
 //! Who makes the workers of a pool: agents on this machine, a program of the operator's, or nobody.
 
+mod check;
 mod command;
 mod process;
 
@@ -11,9 +12,9 @@ use anyhow::Context as _;
 use domain::id::CellName;
 use ports::WorkerProvider;
 
+pub use self::check::{check, check_flags, missing_programs};
 use self::command::CommandProvider;
 use self::process::ProcessProvider;
-pub(crate) use self::process::agent_line;
 use crate::api::token::Token;
 use crate::config::{Config, PoolConfig, ProviderConfig};
 

@@ -22,7 +22,7 @@ use crate::api::about::{CautionDocument, SettingsDocument, StoreDocument};
 use crate::api::period::millis;
 use crate::api::pools::PoolStatus;
 use crate::api::worker::WorkerDocument;
-use crate::config::{Config, ConfigArgs, LogFormat, PoolConfig, missing_program, settle};
+use crate::config::{Config, ConfigArgs, LogFormat, PoolConfig, settle};
 use crate::http::{Explain, Server, now};
 use crate::observe::{Metrics, Watch, logs, metered};
 use crate::providers::{self, Context};
@@ -63,7 +63,8 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
             "few files may be open at once, and each agent needs two; raise the hard limit: ulimit -Hn, or LimitNOFILE"
         );
     }
-    for missing in config.pools.iter().filter_map(missing_program) {
+    providers::check_flags(&config.pools)?;
+    for missing in providers::missing_programs(&config.pools) {
         tracing::warn!("{missing}; its pool can have no workers until then");
     }
     let signals = Signals::hear().context("failed to listen for signals")?;

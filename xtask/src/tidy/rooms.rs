@@ -22,6 +22,8 @@ const ROOMS: &[Room] = &[
     Room { name: "observe", crates: &["domain", "ports"], modules: &["scheduler"] },
     // They are opened as the configuration says, and one of them starts agents, ends them, and clears up after them.
     Room { name: "providers", crates: &["domain", "ports"], modules: &["agent", "api", "config"] },
+    // It knows what a setting may be, of pools as the scheduler has them, and has the wiring read a store's address.
+    Room { name: "config", crates: &["domain"], modules: &["api", "scheduler", "wiring"] },
     // What crosses the wire, and so neither side's inside.
     Room { name: "api", crates: &["domain"], modules: &[] },
     Room { name: "http", crates: &["domain", "ports"], modules: &["api"] },

@@ -6,7 +6,11 @@ use serde_json::json;
 use super::status::Format;
 use super::table::table;
 use super::talk::{Ended, Failure, print, print_json};
-use crate::config::{ConfigArgs, Settled, missing_program, settle};
+use crate::api::field::BadField;
+use crate::config::{ConfigArgs, PoolConfig, Settled, settle};
+
+/// Refuses pools whose workers could not be had from here.
+pub(super) type CheckPools = fn(&[PoolConfig]) -> Result<(), BadField>;
 
 /// Show or check the configuration that a server started here would use
 #[derive(Debug, Args)]
@@ -33,14 +37,12 @@ struct ShowArgs {
 }
 
 /// Shows or checks; neither asks a server.
-pub(crate) fn run(args: &ConfigCommandArgs) -> Ended {
+pub(crate) fn run(args: &ConfigCommandArgs, check_pools: CheckPools) -> Ended {
     match &args.command {
         ConfigCommand::Show(args) => show(args),
         ConfigCommand::Check(args) => {
             let config = settled(args)?.config;
-            if let Some(bad) = config.pools.iter().find_map(missing_program) {
-                return Err(Failure::usage(bad.to_string()).next("stowplan serve --help"));
-            }
+            check_pools(&config.pools).map_err(refused)?;
             print("the configuration can be used\n")?;
             Ok(0)
         }
@@ -48,7 +50,11 @@ pub(crate) fn run(args: &ConfigCommandArgs) -> Ended {
 }
 
 fn settled(args: &ConfigArgs) -> Result<Settled, Failure> {
-    settle(args).map_err(|bad| Failure::usage(bad).next("stowplan serve --help"))
+    settle(args).map_err(refused)
+}
+
+fn refused(bad: BadField) -> Failure {
+    Failure::usage(bad).next("stowplan serve --help")
 }
 
 fn show(args: &ShowArgs) -> Ended {

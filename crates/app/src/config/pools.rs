@@ -8,7 +8,6 @@ use domain::retry::Backoff;
 use domain::worker::WorkerSpec;
 use serde::{Deserialize, Serialize};
 
-use super::programs::check_agent_args;
 use super::read::{period, whole, word};
 use crate::api::field::BadField;
 use crate::api::json::some_object;
@@ -192,15 +191,10 @@ impl PoolSection {
             }
             _ => {}
         }
-        match &provider {
-            ProviderConfig::Process { agent_args } => {
-                can_be_an_agent(spec)?;
-                check_agent_args(spec, agent_args)?;
-            }
-            _ if self.agent_args.is_some() => {
-                return Err(BadField::new("agent_args", "is of use with provider = \"process\" only; leave it out"));
-            }
-            ProviderConfig::Command { .. } | ProviderConfig::Fixed => {}
+        if matches!(provider, ProviderConfig::Process { .. }) {
+            can_be_an_agent(spec)?;
+        } else if self.agent_args.is_some() {
+            return Err(BadField::new("agent_args", "is of use with provider = \"process\" only; leave it out"));
         }
         Ok(provider)
     }

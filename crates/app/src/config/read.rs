@@ -341,7 +341,7 @@ pub(super) fn word<T: Clone>(path: &str, written: &str, words: &[(&str, T)]) -> 
 
 /// What a file of this text settles.
 #[cfg(test)]
-pub(super) fn settle_file(text: &str) -> Result<Settled, String> {
+pub(crate) fn settle_file(text: &str) -> Result<Settled, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.toml");
     std::fs::write(&file, text).unwrap();

@@ -278,7 +278,7 @@ fn may_lock(tried: Result<(), TryLockError>) -> io::Result<bool> {
 }
 
 /// The command line of an agent, behind the program.
-pub(crate) fn agent_line(
+pub(super) fn agent_line(
     id: &WorkerId,
     spec: &WorkerSpec,
     server: &str,

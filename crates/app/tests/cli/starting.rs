@@ -89,7 +89,6 @@ fn flags_of_a_pool_that_no_agent_takes_are_refused_by_a_check_and_by_a_server_al
     let folder = with_pool("provider = \"process\"\nagent_args = [\"--bogus\"]");
     for args in [&["config", "check"][..], &SERVE] {
         let error = "pools.own.agent_args: \"--bogus\" is no flag of an agent; stowplan agent --help lists them";
-        let error = format!("{error} (given in stowplan.toml)");
         said_in(&folder, args).assert(2, "", &format!("error: {error}\nnext: stowplan serve --help\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! What a server of this configuration would start: whether it can be told so, and whether it is there.
+//! What the providers of a configuration would start: whether it can be told so, and whether it is there.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,27 +10,51 @@ use domain::id::WorkerId;
 use domain::worker::WorkerSpec;
 use rustix::fs::{Access, access};
 
-use super::pools::{PoolConfig, ProviderConfig};
+use super::process::agent_line;
 use crate::agent::{AgentArgs, ExecutorKind};
 use crate::api::field::{BadField, name};
-use crate::providers::agent_line;
+use crate::config::{PoolConfig, ProviderConfig};
 
 /// Where programs are looked for without a PATH, as by the C library.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// A program that the provider of a pool starts, and that cannot be started from here now: the field that names it.
-pub fn missing_program(pool: &PoolConfig) -> Option<BadField> {
-    let checked = match &pool.provider {
-        ProviderConfig::Command { command } => check_program(command.first().map_or("", String::as_str)),
-        ProviderConfig::Process { agent_args } => check_agent_args(&pool.settings.template.spec, agent_args)
-            .and_then(|hook| hook.map_or(Ok(()), |hook| check_file("agent_args", &hook))),
-        ProviderConfig::Fixed => Ok(()),
-    };
-    checked.err().map(|bad| bad.inside(pool.settings.template.name.as_str()).inside("pools"))
+/// Refuses flags that no agent takes, and programs that cannot be started from here now.
+pub fn check(pools: &[PoolConfig]) -> Result<(), BadField> {
+    check_flags(pools)?;
+    missing_programs(pools).next().map_or(Ok(()), Err)
 }
 
-/// Refuses flags that no agent of a pool takes besides those that it is given anyhow. Answers its hook.
-pub(super) fn check_agent_args(spec: &WorkerSpec, agent_args: &[String]) -> Result<Option<PathBuf>, BadField> {
+/// Refuses flags that no agent takes.
+pub fn check_flags(pools: &[PoolConfig]) -> Result<(), BadField> {
+    pools.iter().try_for_each(|pool| hook(pool).map(drop).map_err(|bad| of_pool(pool, bad)))
+}
+
+/// The fields that name programs which cannot be started from here now.
+pub fn missing_programs(pools: &[PoolConfig]) -> impl Iterator<Item = BadField> {
+    pools.iter().filter_map(|pool| missing_program(pool).err().map(|bad| of_pool(pool, bad)))
+}
+
+fn missing_program(pool: &PoolConfig) -> Result<(), BadField> {
+    match &pool.provider {
+        ProviderConfig::Command { command } => check_program(command.first().map_or("", String::as_str)),
+        ProviderConfig::Process { .. } => hook(pool)?.map_or(Ok(()), |hook| check_file("agent_args", &hook)),
+        ProviderConfig::Fixed => Ok(()),
+    }
+}
+
+fn of_pool(pool: &PoolConfig, bad: BadField) -> BadField {
+    bad.inside(pool.settings.template.name.as_str()).inside("pools")
+}
+
+/// The program that agents of a pool are told to run, if it is told one; refused are flags that they do not take.
+fn hook(pool: &PoolConfig) -> Result<Option<PathBuf>, BadField> {
+    match &pool.provider {
+        ProviderConfig::Process { agent_args } => hook_of(&pool.settings.template.spec, agent_args),
+        _ => Ok(None),
+    }
+}
+
+fn hook_of(spec: &WorkerSpec, agent_args: &[String]) -> Result<Option<PathBuf>, BadField> {
     let id = name("agent_args", "worker", WorkerId::new)?;
     let line = agent_line(&id, spec, "http://127.0.0.1:7070", Path::new("agent"), agent_args);
     let parsed = AgentArgs::augment_args(Command::new("agent")).try_get_matches_from(line);
@@ -104,13 +128,17 @@ fn check_file(path: &str, program: &Path) -> Result<(), BadField> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::super::read::settle_file;
-    use super::missing_program;
+    use super::{check_flags, missing_programs};
+    use crate::config::{PoolConfig, settle_file};
 
     const POOL: &str = "[pools.burst]\nworker = { cpu = 1, memory = \"1Gi\", labels = { zone = \"b\" } }\nmax = 5\n";
 
+    fn pools(text: &str) -> Vec<PoolConfig> {
+        settle_file(text).unwrap().config.pools
+    }
+
     fn refused(text: &str, words: &[&str]) {
-        let Err(said) = settle_file(text) else { panic!("{text} was accepted") };
+        let said = check_flags(&pools(text)).expect_err(text).to_string();
         for word in words {
             assert!(said.contains(word), "{text}: {said:?} does not say {word}");
         }
@@ -118,7 +146,7 @@ mod tests {
 
     /// What of the only pool cannot be started.
     fn missing(text: &str) -> Option<String> {
-        missing_program(&settle_file(text).unwrap().config.pools[0]).map(|bad| bad.to_string())
+        missing_programs(&pools(text)).next().map(|bad| bad.to_string())
     }
 
     fn misses(text: &str, words: &[&str]) {
@@ -132,7 +160,7 @@ mod tests {
     fn flags_that_no_agent_takes_are_refused_by_name() {
         let settled = |args: &str| format!("{POOL}provider = \"process\"\nagent_args = {args}\n");
         for args in ["[]", "[\"--log\", \"json\", \"--label\", \"a=b\"]", "[\"--boot-delay\", \"1s\"]"] {
-            settle_file(&settled(args)).map(drop).unwrap();
+            check_flags(&pools(&settled(args))).unwrap();
         }
         for (args, words) in [
             ("[\"--bogus\"]", &["pools.burst.agent_args", "--bogus", "stowplan agent --help"][..]),
