@@ -14,7 +14,7 @@ use crate::played::{Agent, Play, is_alive, wait, wait_pids};
 const KEEPALIVE_MS: u64 = 4_000;
 /// How late a machine may be that has much else to do. Whatever these tests have ended would go on for ten minutes at
 /// least.
-const SLACK_MS: u64 = 10_000;
+const SLACK_MS: u64 = 2_000;
 const AT_MOST: Duration = Duration::from_millis(KEEPALIVE_MS + SLACK_MS);
 
 #[test]

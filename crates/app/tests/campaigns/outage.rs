@@ -17,7 +17,7 @@ on_each_store! {
 
 const KEEPALIVE: Duration = Duration::from_secs(3);
 /// How late a machine may be that has much else to do.
-const SLACK: Duration = Duration::from_secs(15);
+const SLACK: Duration = Duration::from_secs(4);
 /// After keepalive, grace, and two more looks of the planner, a silent worker would have been given up.
 const GIVEN_UP: Duration = Duration::from_secs(3 + 5 + 3);
 /// So many are kept and so many are stopped, each on a worker of its own; and so many wait behind them.

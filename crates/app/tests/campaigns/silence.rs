@@ -22,7 +22,7 @@ on_each_store! {
 /// As the server has it by default.
 const KEEPALIVE: Duration = Duration::from_secs(3);
 /// How late a machine may be that has much else to do. Nobody but its shim ends a container that is cut off.
-const SLACK: Duration = Duration::from_secs(15);
+const SLACK: Duration = Duration::from_secs(4);
 /// More than keepalive, grace, and what a busy machine takes to notice.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -14,7 +14,7 @@ use crate::fleet::{Fleet, Options, torture};
 
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// How late a machine may be that has much else to do.
-const SLACK: Duration = Duration::from_secs(15);
+const SLACK: Duration = Duration::from_secs(4);
 const AGENTS: usize = 4;
 /// Each round adds so many containers, and so long that Redis is away.
 const CONTAINERS: u64 = 100;
